@@ -1,0 +1,36 @@
+# Each target makes its own environment first; nothing but Python 3.11+ and pip is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: bench test smoke check setup fetch clean
+
+bench: fetch          ## a first leaderboard: the quick tier, about half an hour on 2 cores
+	$(BIN)/pytest bench/ --benchmark-only --tier quick
+
+smoke: fetch          ## the same path in minutes, on a handful of texts
+	$(BIN)/pytest bench/ --benchmark-only --tier smoke --results results/smoke
+
+test: fetch           ## all tests
+	$(BIN)/pytest -q
+
+check: setup          ## lint, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py
+
+fetch: setup          ## pinned models and data, verified by sha256
+	$(BIN)/temper fetch
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(READY)
+
+clean:                ## removes the environment and caches, keeps results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

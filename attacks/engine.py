@@ -1,0 +1,186 @@
+"""Run one recipe against one victim over many texts, through TextAttack's own Attack, one Outcome per text.
+
+Every text is attacked from a state of its own: the random generators are seeded from (seed, sample id, recipe), and
+whatever is remembered across texts (victim, encoder, parts of speech) answers the same whether it is remembered or not.
+So results do not depend on the order of the texts, on what ran before, or on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from attacks.lexicon import Lexicon, prepare_textattack
+from attacks.outcome import Outcome, Sample
+from attacks.victim import Victim
+
+VERSION = 1
+MAX_WORDS = 5_000  # ranking n words makes n texts of n words; beyond this one example takes many minutes
+
+
+class Recipe(Protocol):
+    """What a module in attacks/recipes/ offers; the module's name is the recipe's name."""
+
+    VERSION: int
+    TASKS: tuple[str, ...]
+    COMPONENTS: str
+    KIND: str
+    NEEDS: tuple[str, ...]
+
+    def build(self, victim: Victim, lexicon: Lexicon) -> Any: ...
+
+
+def attack(
+    victim: Victim,
+    samples: Sequence[Sample],
+    recipe: str | ModuleType,
+    *,
+    lexicon: Lexicon,
+    budget_per_word: int,
+    seed: int,
+    finished: Mapping[str, Outcome] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """One Outcome per sample, in the order of `samples`.
+
+    `recipe` is a module of attacks/recipes/ or its name. An example may spend `budget_per_word` (>= 1) queries for each
+    of its words as TextAttack counts them, at least 1 in all. Outcomes in `finished` (by sample id) are taken over;
+    `on_outcome` is called once for every other one, as soon as it is there. An exception inside an example becomes an
+    Outcome with status "error". Raises ValueError for bad arguments, LexiconMissing when the recipe needs a part the
+    lexicon lacks.
+    """
+    done = dict(finished or {})
+    _check(samples, done, budget_per_word)
+    name, module = _open(recipe)
+    prepare_textattack(lexicon.folder)
+    with warnings.catch_warnings():
+        # TextAttack's Logger.warn, once per goal function: "unknown if model is compatible"
+        warnings.simplefilter("ignore", DeprecationWarning)
+        runner = module.build(victim, lexicon)
+    outcomes = []
+    for sample in samples:
+        outcome = done.get(sample.id)
+        if outcome is None:
+            outcome = _attack_one(runner, sample, budget_per_word, _seed(seed, sample.id, name))
+            if on_outcome is not None:
+                on_outcome(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def fingerprint(recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int) -> dict[str, str | int]:
+    """What must agree for two sets of outcomes to be comparable."""
+    name, module = _open(recipe)
+    return {
+        "name": name,
+        "version": module.VERSION,
+        "engine": VERSION,
+        "components": module.COMPONENTS,
+        "lexicon": lexicon.fingerprint if set(module.NEEDS) - {"stopwords"} else "stopwords",
+        "textattack": version("textattack"),
+        "budget_per_word": budget_per_word,
+        "constraints": "per word edits, once per word, no stop words",
+    }
+
+
+def _open(recipe: str | ModuleType) -> tuple[str, Any]:
+    module = importlib.import_module(f"attacks.recipes.{recipe}") if isinstance(recipe, str) else recipe
+    return module.__name__.rpartition(".")[2], module
+
+
+def _check(samples: Sequence[Sample], finished: Mapping[str, Outcome], budget_per_word: int) -> None:
+    if isinstance(budget_per_word, bool) or not isinstance(budget_per_word, int) or budget_per_word < 1:
+        raise ValueError(f"budget_per_word is {budget_per_word!r}; allowed: a whole number >= 1")
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise ValueError(f"two samples have the id {sample.id!r}; ids must be unique")
+        seen.add(sample.id)
+        outcome = finished.get(sample.id)
+        if outcome is not None and (outcome.text, outcome.label) != (sample.text, sample.label):
+            raise ValueError(f"the finished outcome {sample.id!r} is of another text or label; start afresh")
+
+
+def _seed(seed: int, sample_id: str, recipe: str) -> int:
+    digest = hashlib.sha256("\x1f".join((str(seed), sample_id, recipe)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Python's, numpy's and torch's CPU generators start from `seed` inside, and go on as before outside."""
+    import torch
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+def _attack_one(runner: Any, sample: Sample, budget_per_word: int, seed: int) -> Outcome:
+    from textattack.shared import AttackedText
+
+    goal = runner.goal_function
+    goal.num_queries, words, start = 0, 0, time.perf_counter()
+    runner.clear_cache()
+    try:
+        if AttackedText.SPLIT_TOKEN in sample.text:
+            raise ValueError(f"the text contains {AttackedText.SPLIT_TOKEN}, which TextAttack takes for a column mark")
+        attacked = AttackedText(sample.text)
+        words = attacked.num_words
+        if words > MAX_WORDS:
+            raise ValueError(f"the text has {words} words; at most {MAX_WORDS} can be attacked")
+        goal.query_budget = max(1, budget_per_word * words)
+        with _seeded(seed):
+            result = runner.attack(attacked, sample.label)
+        return _outcome(result, sample, goal.num_queries, words, time.perf_counter() - start)
+    except Exception as error:  # noqa: BLE001 (one example must not end the run; it is recorded)
+        message = f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - start
+        empty = (sample.id, "error", sample.text, None, sample.label, (), None)
+        return Outcome(*empty, goal.num_queries, words, None, seconds, message)
+
+
+def _outcome(result: Any, sample: Sample, queries: int, words: int, seconds: float) -> Outcome:
+    from textattack.attack_results import SkippedAttackResult, SuccessfulAttackResult
+
+    perturbed, after, changed = None, None, None
+    if isinstance(result, SuccessfulAttackResult):
+        text = result.perturbed_result.attacked_text
+        perturbed, after = text.text, _row(result.perturbed_result.raw_output)
+        changed = min(words, len(text.attack_attrs["modified_indices"]))
+    return Outcome(
+        id=sample.id,
+        status="success" if perturbed is not None else "skipped" if isinstance(result, SkippedAttackResult) else "failed",
+        text=sample.text,
+        perturbed=perturbed,
+        label=sample.label,
+        probabilities_before=_row(result.original_result.raw_output),
+        probabilities_after=after,
+        queries=queries,
+        words=words,
+        words_changed=changed,
+        seconds=seconds,
+        error=None,
+    )
+
+
+
+def _row(output: Any) -> tuple[float, ...]:
+    return tuple(float(x) for x in output)

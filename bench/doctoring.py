@@ -1,0 +1,97 @@
+"""`temper doctor`: one line per thing the suite needs, with what to do where it is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from bench import sources
+from training import resources
+from training.errors import UserError
+from training.resources import Resources
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "textattack",
+    "flair",
+    "captum",
+    "peft",
+    "accelerate",
+    "seqeval",
+    "pytest-benchmark",
+)
+EXACT = {"textattack": "0.3.11"}
+
+
+def table() -> Table:
+    """Rows of (what, state, what to do)."""
+    made = Table("what", "state", "what to do", title="temper doctor", title_justify="left")
+    for row in [*_packages(), *_resources(), _lexicon(), _device(), _cores(), *_space()]:
+        made.add_row(*row)
+    return made
+
+
+def _packages() -> list[tuple[str, str, str]]:
+    rows = []
+    for name in PACKAGES:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((name, "missing", "pip install -c constraints.txt -e ."))
+            continue
+        wrong = name in EXACT and version != EXACT[name]
+        rows.append(
+            (name, version, f"numbers need {EXACT[name]} exactly: pip install {name}=={EXACT[name]}" if wrong else "")
+        )
+    return rows
+
+
+def _resources() -> list[tuple[str, str, str]]:
+    held = Resources()
+    rows = []
+    for name, licence in resources.licences().items():
+        there = held.has(name)
+        rows.append(
+            (f"resource {name}", "ok" if there else "missing", "" if there else f"temper fetch {name}  ({licence})")
+        )
+    return rows
+
+
+def _lexicon() -> tuple[str, str, str]:
+    try:
+        sources.open_lexicon(Resources())
+    except UserError as error:
+        return ("attack lexicon", "missing", f"temper fetch  ({error})")
+    return ("attack lexicon", "ok", "")
+
+
+def _device() -> tuple[str, str, str]:
+    if torch.cuda.is_available():
+        return ("accelerator", torch.cuda.get_device_name(0), "")
+    return ("accelerator", "none: CPU", "smoke and quick are made for a CPU; standard takes hours")
+
+
+def _cores() -> tuple[str, str, str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ("cores", str(cores), "" if cores > 1 else "one worker process; twice as slow as the times in the README")
+
+
+def _space() -> list[tuple[str, str, str]]:
+    rows = []
+    for title, folder, wanted in (("cache", Resources().cache, 1.0), ("results", Path("results"), 2.0)):
+        place = folder.absolute()
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free / 2**30
+        writable = os.access(place, os.W_OK)
+        advice = "" if writable else f"not writable; choose another {title} folder"
+        if writable and free < wanted:
+            advice = f"needs about {wanted:.0f} GiB"
+        rows.append((f"{title} folder", f"{free:.0f} GiB free" if writable else "not writable", advice))
+    return rows

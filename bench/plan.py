@@ -1,0 +1,136 @@
+"""From the words of a command to the list of cells to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import run, sources
+from bench.run import Job
+from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, tier, with_baseline
+from training import registry
+from training.errors import UserError
+from training.hooks import Mitigation, Settings, Stack
+from training.learning_rates import learning_rate
+from training.resources import Resources
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; empty means the tier's choice."""
+
+    tier: str = "quick"
+    tasks: Sequence[str] = ()
+    mitigations: Sequence[str] = ()
+    recipes: Sequence[str] = ()
+    explainers: Sequence[str] = ()
+    seeds: int | None = None
+    model: str | None = None
+    data: Path | None = None
+    results: Path = Path("results")
+    cache: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(request: Request) -> list[Job]:
+    """Every cell of the request, checked before anything is computed. Raises UserError for whatever cannot run."""
+    chosen = tier(request.tier)
+    resources = Resources(request.cache)
+    model_name, model_folder = sources.open_model(request.model or chosen.model, resources)
+    fingerprint = sources.model_fingerprint(model_folder)
+    recipes, explainers = request.recipes or chosen.recipes, request.explainers or chosen.explainers
+    for package, wanted in (("attacks.recipes", recipes), ("explain.methods", explainers)):
+        for name in wanted:
+            registry.load(package, name)
+    seeds = request.seeds or chosen.seeds
+    stacks = [_stack(text) for text in with_baseline(request.mitigations or chosen.mitigations)]
+    locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
+    lexicon_fingerprint = sources.open_lexicon(resources).fingerprint
+    jobs: list[Job] = []
+    for locator in locators:
+        task = run._task(locator, request.cache)
+        for stack in stacks:
+            if refusal := _unfit(stack, task.kind):
+                if not request.mitigations:
+                    continue
+                raise UserError(refusal)
+            for seed in range(seeds):
+                rate, source = _rate(request, model_name, stack)
+                settings = Settings(**{"epochs": chosen.epochs, **request.settings, "learning_rate": rate})
+                spec = Spec(
+                    task=task.name,
+                    task_fingerprint=task.fingerprint,
+                    model=model_name,
+                    model_fingerprint=fingerprint,
+                    mitigation="+".join(m.name for m in stack.mitigations) + _differences(stack),
+                    mitigations=tuple(_mitigation_spec(m) for m in stack.mitigations),
+                    seed=seed,
+                    tier=request.tier,
+                    settings=settings.model_dump(),
+                    learning_rate_source=source,
+                    sizes=chosen.sizes,
+                    recipes=tuple(recipes),
+                    explainers=tuple(explainers),
+                    budget_per_word=chosen.budget_per_word,
+                    lexicon_fingerprint=lexicon_fingerprint,
+                )
+                jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache, None))
+    return _with_donors(jobs)
+
+
+def _with_donors(jobs: list[Job]) -> list[Job]:
+    donors = run.donors([job.spec for job in jobs])
+    return [Job(j.spec, j.task_locator, j.model_folder, j.results, j.cache, donors.get(j.spec.id)) for j in jobs]
+
+
+def _stack(text: str) -> Stack:
+    mitigations = []
+    for name, values in parse_mitigation(text):
+        plugin = registry.load("training.mitigations", name)
+        if name == BASELINE and "+" in text:
+            raise UserError(f"'{text}': the baseline is what every mitigation starts from; leave it out of the stack.")
+        mitigations.append(Mitigation(name, plugin, registry.configure(plugin, values)))
+    return Stack(mitigations)
+
+
+def _unfit(stack: Stack, kind: str) -> str | None:
+    for mitigation in stack.mitigations:
+        if kind not in mitigation.plugin.TASKS:
+            return (
+                f"'{mitigation.name}' is not meaningful for {kind} tasks (only {', '.join(mitigation.plugin.TASKS)}); "
+                "leave it out."
+            )
+    return None
+
+
+def _rate(request: Request, model: str, stack: Stack) -> tuple[float, str]:
+    if "learning_rate" in request.settings:
+        return request.settings["learning_rate"], "given by the user"
+    return learning_rate(model, [(m.name, m.plugin) for m in stack.mitigations])
+
+
+def _mitigation_spec(mitigation: Mitigation) -> MitigationSpec:
+    config = {} if mitigation.config is None else asdict(mitigation.config)
+    return MitigationSpec(name=mitigation.name, version=mitigation.plugin.VERSION, config=config)
+
+
+def _differences(stack: Stack) -> str:
+    """What differs from the defaults, so that fgm and fgm:epsilon=0.5 are two rows."""
+    changed = []
+    for mitigation in stack.mitigations:
+        if mitigation.config is not None:
+            default = asdict(type(mitigation.config)())
+            now = asdict(mitigation.config)
+            changed += [f"{key}={now[key]}" for key in now if now[key] != default[key]]
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+def describe(chosen: Tier) -> str:
+    """One line for `temper list tiers`."""
+    sizes = chosen.sizes
+    return (
+        f"{chosen.purpose}: {chosen.model}, {len(chosen.mitigations)} arms x {chosen.seeds} seeds, "
+        f"{chosen.epochs} epochs, {sizes.attacked} attacked and {sizes.explained} explained texts"
+    )

@@ -1,0 +1,112 @@
+"""Many cells over processes. A worker that dies takes its cell down, not the run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from bench.run import Job
+
+Listener = Callable[[str, str, int, int], None]
+"""(spec id, stage, done, total); stage "start" and "end" frame a job."""
+
+_events: Any = None
+
+
+def default_workers() -> int:
+    """One process per core on a CPU (one thread each is faster than shared threads), one process on a GPU."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def run_phase(
+    jobs: Iterable[Job], phase: Callable[..., Any], workers: int, listen: Listener, threads: int = 1
+) -> dict[str, Any]:
+    """Calls `phase(job, tick)` for every job; returns spec id -> its value, or the exception that ended it.
+
+    When a worker process dies, the jobs it may have held are tried once more, alone; a job that dies twice gets a
+    ChildProcessError. User errors (bad input found late) are returned like any other exception.
+    """
+    waiting = {job.spec.id: job for job in jobs}
+    values: dict[str, Any] = {}
+    deaths: Counter[str] = Counter()
+    while waiting:
+        suspects = {spec_id: job for spec_id, job in waiting.items() if deaths[spec_id]}
+        batch = dict([next(iter(suspects.items()))]) if suspects else waiting
+        started, ended = _run_once(batch, phase, 1 if suspects else workers, listen, threads)
+        values |= ended
+        for spec_id in (started - ended.keys()) & waiting.keys():
+            deaths[spec_id] += 1
+            if deaths[spec_id] > 1:
+                values[spec_id] = ChildProcessError("the worker process died twice (killed, or out of memory)")
+        waiting = {spec_id: job for spec_id, job in waiting.items() if spec_id not in values}
+    return values
+
+
+def _run_once(
+    jobs: dict[str, Job], phase: Callable[..., Any], workers: int, listen: Listener, threads: int
+) -> tuple[set[str], dict[str, Any]]:
+    """One pool's life: which jobs were started, and what came back before it ended or broke."""
+    context = multiprocessing.get_context("spawn")
+    events = context.Queue()
+    started: set[str] = set()
+
+    def heard(spec_id: str, stage: str, done: int, total: int) -> None:
+        if stage == "start":
+            started.add(spec_id)
+        listen(spec_id, stage, done, total)
+
+    stop = threading.Event()
+    listener = threading.Thread(target=_drain, args=(events, heard, stop), daemon=True)
+    listener.start()
+    values: dict[str, Any] = {}
+    try:
+        with ProcessPoolExecutor(
+            min(workers, len(jobs)), mp_context=context, initializer=_initialise, initargs=(events, threads)
+        ) as pool:
+            futures: dict[Future[Any], str] = {pool.submit(_work, phase, job): spec_id for spec_id, job in jobs.items()}
+            for future in as_completed(futures):
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    break
+                values[futures[future]] = error if error is not None else future.result()
+    finally:
+        stop.set()
+        listener.join(timeout=5)
+    # a pool that breaks before any worker says "start" would be retried for ever
+    return (started or set(jobs)), values
+
+
+def _drain(events: Any, heard: Listener, stop: threading.Event) -> None:
+    while True:
+        try:
+            heard(*events.get(timeout=0.2))
+        except queue.Empty:
+            if stop.is_set():
+                return
+
+
+def _initialise(events: Any, threads: int) -> None:
+    global _events
+    _events = events
+    from bench.run import use_threads
+
+    use_threads(threads)
+
+
+def _work(phase: Callable[..., Any], job: Job) -> Any:
+    def tick(stage: str, done: int, total: int) -> None:
+        _events.put((job.spec.id, stage, done, total))
+
+    tick("start", 0, 1)
+    value = phase(job, tick)
+    tick("end", 1, 1)
+    return value

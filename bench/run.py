@@ -1,0 +1,209 @@
+"""Spec -> Record: what each phase of a cell does, inside one process.
+
+A cell is walked in three phases, because two of its columns need other cells: `core` (train, evaluate, attack,
+explain) may run side by side; `measure` (step times beside the baseline's) runs alone on the machine; `finish` needs
+the attacked baseline of another seed, and writes the Record.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attacks.outcome import Outcome
+from bench import environment, keys, sources, stages
+from bench.record import Record, StageResult
+from bench.spec import BASELINE, Spec
+from bench.stages import Cell, Tick
+from bench.store import Store
+from bench.work import Work
+from training.resources import Resources
+from training.task import Task
+
+MODES = ("calibrated", "raw")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A Spec with what a worker process needs to open it; `donor` is the baseline cell of another seed, if any."""
+
+    spec: Spec
+    task_locator: str
+    model_folder: Path
+    results: Path
+    cache: Path | None
+    donor: Spec | None
+
+    def open(self, tick: Tick) -> Cell:
+        return Cell(
+            self.spec,
+            _task(self.task_locator, self.cache),
+            self.model_folder,
+            Work(self.results / "work"),
+            functools.partial(sources.open_lexicon, Resources(self.cache)),
+            tick,
+        )
+
+
+@functools.lru_cache(maxsize=4)
+def _task(locator: str, cache: Path | None) -> Task:
+    return sources.open_task(locator, Resources(cache))
+
+
+@dataclass
+class Walk:
+    """Runs stages one by one and turns whatever happens into a StageResult."""
+
+    results: dict[str, StageResult]
+
+    def __call__(self, name: str, stage: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            value = stage()
+        # a crash, a NaN or an out-of-memory is a row of the board, not the end of the run
+        except Exception as error:  # noqa: BLE001
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+            self.results[name] = StageResult(status="failed", reason=reason, seconds=time.perf_counter() - started)
+            return None
+        self.results[name] = StageResult(status="ok", reason=None, seconds=time.perf_counter() - started)
+        return value
+
+    def skip(self, name: str, reason: str) -> None:
+        self.results[name] = StageResult(status="not_applicable", reason=reason, seconds=None)
+
+
+def core(job: Job, tick: Tick) -> dict[str, StageResult]:
+    """Trains, evaluates, attacks and explains; every finished stage is in the Work folder."""
+    return _collect(job, tick, with_others=False)[0]
+
+
+def measure(job: Job, tick: Tick) -> dict[str, StageResult]:
+    """Step times beside the baseline's; call it while nothing else runs."""
+    walk = Walk({})
+    cell = job.open(tick)
+    walk("throughput", lambda: stages.measure(cell))
+    return walk.results
+
+
+def finish(job: Job, tick: Tick) -> str:
+    """Assembles and writes the Record; returns its status. Finished stages are read, missing ones are run."""
+    results, summary, tables, recipes = _collect(job, tick, with_others=True)
+    failed = {name: stage.reason for name, stage in results.items() if stage.status == "failed"}
+    record = Record(
+        schema_version=1,
+        spec_id=job.spec.id,
+        spec=job.spec.model_dump(mode="json"),
+        status="failed" if failed else "ok",
+        reason="; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        environment=environment.collect(device=stages.device().type),
+        fingerprints={
+            "data": job.spec.task_fingerprint,
+            "model": job.spec.model_fingerprint,
+            "stages": keys.cell_key(job.spec),
+            **recipes,
+        },
+        stages=results,
+        summary=summary,
+        tables={},
+    )
+    Store(job.results).write(record, tables)
+    return record.status
+
+
+Collected = tuple[dict[str, StageResult], dict[str, Any], dict[str, pd.DataFrame], dict[str, Any]]
+
+
+def _collect(job: Job, tick: Tick, *, with_others: bool) -> Collected:
+    cell, walk = job.open(tick), Walk({})
+    summary: dict[str, Any] = {"learning_rate_source": job.spec.learning_rate_source, "temperature": None}
+    tables: dict[str, pd.DataFrame] = {}
+    recipes: dict[str, Any] = {}
+    trained = walk("train", lambda: stages.train(cell))
+    if trained is None:
+        return walk.results, summary, tables, recipes
+    summary |= trained[0]
+    tables["telemetry"] = trained[1]
+    evaluated = walk("evaluate", lambda: stages.evaluate(cell))
+    if evaluated is not None:
+        summary |= evaluated[0]
+        tables |= evaluated[1]
+        _attack_and_explain(job, cell, walk, tables, recipes)
+    if with_others:
+        _others(job, cell, walk, tables)
+    return walk.results, summary, tables, recipes
+
+
+def _attack_and_explain(
+    job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame], recipes: dict[str, Any]
+) -> None:
+    attacked: dict[str, Mapping[str, Outcome]] = {}
+    for recipe in job.spec.recipes:
+        for mode in MODES:
+            name = f"attack:{recipe}:{mode}"
+            if cell.task.kind != "classification":
+                walk.skip(name, f"{recipe} attacks texts with one label; {cell.task.name} is a tagging task")
+                continue
+            found = walk(name, lambda recipe=recipe, mode=mode: stages.attack(cell, recipe, mode))
+            if found is not None:
+                tables[name] = stages.outcome_table(found[0])
+                recipes[f"recipe:{recipe}"] = found[1]
+                if mode == "calibrated":
+                    attacked[recipe] = {outcome.id: outcome for outcome in found[0]}
+    for explainer in job.spec.explainers:
+        name = f"explain:{explainer}"
+        if cell.task.kind != "classification":
+            walk.skip(name, f"{explainer} explains texts with one label; {cell.task.name} is a tagging task")
+            continue
+        adversarial = attacked.get(keys.drift_recipe(job.spec), {})
+        table = walk(name, lambda explainer=explainer, pairs=adversarial: stages.explain(cell, explainer, pairs))
+        if table is not None:
+            tables[name] = table
+
+
+def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -> None:
+    """Transfer and throughput: the stages that look at another cell."""
+    for recipe in job.spec.recipes:
+        name = f"transfer:{recipe}"
+        if cell.task.kind != "classification":
+            walk.skip(name, f"{cell.task.name} is a tagging task")
+        elif job.donor is None:
+            walk.skip(name, "needs the baseline of a second seed")
+        else:
+            table = walk(name, lambda recipe=recipe, donor=job.donor: stages.transfer(cell, donor, recipe))
+            if table is not None:
+                tables[name] = table
+    table = walk("throughput", lambda: stages.measure(cell))
+    if table is not None:
+        tables["throughput"] = table
+
+
+def donors(specs: list[Spec]) -> dict[str, Spec]:
+    """spec id -> the baseline Spec of the next seed on the same task and model; empty with a single seed.
+
+    The donor's seed differs from the scored one's for every row, the baseline's included, so that no row is scored on
+    texts made against itself.
+    """
+    chosen: dict[str, Spec] = {}
+    for spec in specs:
+        seeds = {s.seed: s for s in specs if s.mitigation == BASELINE and (s.task, s.model) == (spec.task, spec.model)}
+        later = sorted(seeds, key=lambda seed: (seed <= spec.seed, seed))
+        if later and later[0] != spec.seed:
+            chosen[spec.id] = seeds[later[0]]
+    return chosen
+
+
+def use_threads(count: int) -> None:
+    """Torch threads of this process; a pool gives each of its processes one, since they share the cores."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(count)

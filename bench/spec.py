@@ -1,0 +1,168 @@
+"""What is asked: tiers, and the Spec of one cell (task x model x mitigation x seed) whose id names the files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.errors import UserError
+
+BASELINE = "baseline"
+ARMS = ("baseline", "clip_none", "fgm", "eda", "lora", "saliency_guided")
+
+
+class Sizes(BaseModel):
+    """How much of everything; None means all there is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: int | None = Field(default=None, ge=2)
+    validation: int | None = Field(default=None, ge=2)
+    test: int | None = Field(default=None, ge=2)
+    out_of_domain: int | None = Field(default=None, ge=1, description="texts of each domain")
+    attacked: int = Field(ge=1)
+    explained: int = Field(ge=1)
+    throughput_rounds: int = Field(ge=1)
+
+
+class Tier(BaseModel):
+    """A ready-made amount of work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    purpose: str
+    model: str
+    tasks: tuple[str, ...]
+    mitigations: tuple[str, ...]
+    recipes: tuple[str, ...] = ("deepwordbug", "textfooler")
+    explainers: tuple[str, ...] = ("integrated_gradients", "random")
+    seeds: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    budget_per_word: int = Field(default=50, ge=1, description="victim queries per word of the text")
+    sizes: Sizes
+
+
+TIERS: dict[str, Tier] = {
+    "smoke": Tier(
+        purpose="does everything run? minutes on 2 cores; no conclusions",
+        model="bert-tiny",
+        tasks=("movie_reviews",),
+        mitigations=("baseline", "fgm"),
+        seeds=1,
+        epochs=1,
+        sizes=Sizes(
+            train=1600, validation=200, test=200, out_of_domain=50, attacked=8, explained=6, throughput_rounds=6
+        ),
+    ),
+    "quick": Tier(
+        purpose="a first leaderboard: six arms, 3 seeds, half an hour on 2 cores",
+        model="bert-tiny",
+        tasks=("movie_reviews",),
+        mitigations=ARMS,
+        seeds=3,
+        epochs=2,
+        sizes=Sizes(
+            train=4000, validation=800, test=1000, out_of_domain=400, attacked=50, explained=20, throughput_rounds=12
+        ),
+    ),
+    "standard": Tier(
+        purpose="all training data, 200 attacked texts; hours on 2 cores, minutes on a GPU",
+        model="minilm-l6",
+        tasks=("movie_reviews", "ner_finance"),
+        mitigations=ARMS,
+        seeds=3,
+        epochs=1,
+        sizes=Sizes(out_of_domain=1000, attacked=200, explained=50, throughput_rounds=20),
+    ),
+    "full": Tier(
+        purpose="5 seeds, 1,000 attacked texts; a GPU",
+        model="minilm-l6",
+        tasks=("movie_reviews", "ner_finance"),
+        mitigations=ARMS,
+        seeds=5,
+        epochs=3,
+        sizes=Sizes(attacked=1000, explained=300, throughput_rounds=50),
+    ),
+}
+
+
+class MitigationSpec(BaseModel):
+    """One mitigation of a stack: its name, its VERSION and its complete Config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: int
+    config: dict[str, Any]
+
+
+class Spec(BaseModel):
+    """One cell, completely resolved. Two equal Specs ask for the same numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    task_fingerprint: str
+    model: str
+    model_fingerprint: str
+    mitigation: str
+    mitigations: tuple[MitigationSpec, ...]
+    seed: int = Field(ge=0)
+    tier: str
+    settings: dict[str, Any]
+    learning_rate_source: str
+    sizes: Sizes
+    recipes: tuple[str, ...]
+    explainers: tuple[str, ...]
+    budget_per_word: int
+    lexicon_fingerprint: str
+
+    @property
+    def id(self) -> str:
+        """A file name: readable parts, then eight hex digits over the whole Spec."""
+        digest = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        parts = (self.task, self.model, self.mitigation, f"s{self.seed}", self.tier)
+        readable = "--".join(re.sub(r"[^A-Za-z0-9_.+-]+", "-", part).strip("-.")[:40] for part in parts)
+        return f"{readable}--{digest[:8]}"
+
+
+def tier(name: str) -> Tier:
+    """The tier called `name`; UserError with the known ones otherwise."""
+    if name not in TIERS:
+        raise UserError(f"unknown tier '{name}'. Known: {', '.join(TIERS)}.")
+    return TIERS[name]
+
+
+def parse_mitigation(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """`lora:rank=4+fgm:epsilon=0.5` -> [("lora", {"rank": 4}), ("fgm", {"epsilon": 0.5})].
+
+    Values are read as JSON (numbers, true, null, quoted strings), else taken as plain strings. Raises UserError.
+    """
+    stack = []
+    for part in text.split("+"):
+        name, _, settings = part.strip().partition(":")
+        if not name:
+            raise UserError(f"'{text}' names no mitigation; write for example fgm, lora+fgm or fgm:epsilon=0.5.")
+        values: dict[str, Any] = {}
+        for setting in filter(None, settings.split(",")):
+            key, equals, value = setting.partition("=")
+            if not equals or not key.strip():
+                raise UserError(f"'{setting}' in '{text}' is no setting; write name=value.")
+            try:
+                values[key.strip()] = json.loads(value)
+            except json.JSONDecodeError:
+                values[key.strip()] = value
+        stack.append((name, values))
+    if len({name for name, _ in stack}) < len(stack):
+        raise UserError(f"'{text}' names a mitigation twice.")
+    return stack
+
+
+def with_baseline(mitigations: Sequence[str]) -> list[str]:
+    """The asked mitigations, once each, the baseline first: every ratio and transfer column needs it."""
+    return list(dict.fromkeys([BASELINE, *mitigations]))

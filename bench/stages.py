@@ -1,0 +1,266 @@
+"""The stages of one cell. Each is a function of a Cell that returns tables, cached by content in the Work folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from attacks.lexicon import Lexicon
+from scipy.special import softmax
+
+from attacks import engine as attack_engine
+from attacks.outcome import Outcome, Sample
+from attacks.victim import Victim
+from bench.keys import attack_key, evaluate_key, explain_key, stage_key, train_key
+from bench.spec import Spec
+from bench.work import Work, append_line, read_lines, subset
+from explain import engine as explain_engine
+from explain import faithfulness
+from explain import metrics as explain_metrics
+from training import loop, ner_metrics, registry, throughput
+from training.calibration import fit_temperature
+from training.hooks import Context, Mitigation, Settings, Stack
+from training.model import Classifier, open_classifier
+from training.task import Example, Task
+
+Tick = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A Spec together with the opened things it names."""
+
+    spec: Spec
+    task: Task
+    model_folder: Path
+    work: Work
+    lexicon: Callable[[], Lexicon]
+    tick: Tick
+
+    @functools.cached_property
+    def stack(self) -> Stack:
+        return open_stack(self.spec)
+
+    @functools.cached_property
+    def context(self) -> Context:
+        settings = Settings(**self.spec.settings)
+        sizes = self.spec.sizes
+        task = dataclasses.replace(
+            self.task,
+            train=tuple(subset(self.task.train, sizes.train)),
+            validation=tuple(subset(self.task.validation, sizes.validation)),
+        )
+        tokenizer = self.build().tokenizer
+        return Context(task, tokenizer, settings, self.spec.seed, self.lexicon)
+
+    def build(self) -> Classifier:
+        """The pretrained model with a fresh head, not yet fine-tuned."""
+        return open_classifier(self.model_folder, self.task, self.spec.settings["max_length"], self.spec.seed)
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The fine-tuned model; the train stage must be done."""
+        folder = self.work.done("train", train_key(self.spec))
+        if folder is None:
+            raise FileNotFoundError("the train stage is not finished")
+        return open_classifier(folder, self.task, self.spec.settings["max_length"], self.spec.seed)
+
+
+def open_stack(spec: Spec) -> Stack:
+    """Loads and checks the mitigations of a Spec. Raises UserError."""
+    mitigations = []
+    for item in spec.mitigations:
+        plugin = registry.load("training.mitigations", item.name)
+        mitigations.append(Mitigation(item.name, plugin, registry.configure(plugin, item.config)))
+    return Stack(mitigations)
+
+
+def train(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Fine-tunes; returns the summary and the telemetry table."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        trained = loop.fine_tune(
+            cell.build(), cell.stack, cell.context, lambda step, total: cell.tick("train", step, total)
+        )
+        trained.classifier.save(folder)
+        trained.telemetry.to_parquet(folder / "telemetry.parquet")
+        return trained.summary
+
+    folder, summary = cell.work.run("train", train_key(cell.spec), make)
+    return summary, pd.read_parquet(folder / "telemetry.parquet")
+
+
+def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Calibrates on validation, then scores the test split and every other domain, per example."""
+    task, sizes = cell.task, cell.spec.sizes
+
+    def make(folder: Path) -> dict[str, Any]:
+        splits = {"clean": subset(task.test, sizes.test)}
+        splits |= {f"ood:{name}": subset(rows, sizes.out_of_domain) for name, rows in task.out_of_domain.items()}
+        summary: dict[str, Any] = {"temperature": None}
+        if task.kind == "classification":
+            validation = cell.context.task.validation
+            logits = cell.classifier.logits([example.text for example in validation])
+            summary["temperature"] = fit_temperature(logits, np.array([e.label for e in validation]))
+        for done, (name, examples) in enumerate(splits.items(), start=1):
+            table = _score(cell.classifier, examples, summary["temperature"])
+            table.to_parquet(folder / f"{name.replace(':', '-')}.parquet")
+            cell.tick("evaluate", done, len(splits))
+        return summary | {"tables": list(splits)}
+
+    folder, result = cell.work.run("evaluate", evaluate_key(cell.spec), make)
+    tables = {name: pd.read_parquet(folder / f"{name.replace(':', '-')}.parquet") for name in result["tables"]}
+    return {"temperature": result["temperature"]}, tables
+
+
+def _score(classifier: Classifier, examples: list[Example], temperature: float | None) -> pd.DataFrame:
+    ids = [example.id for example in examples]
+    if classifier.kind == "tagging":
+        gold = [[classifier.labels[tag] for tag in example.tags] for example in examples]
+        predicted = loop.predict_tags(classifier, examples)
+        counts = [ner_metrics.span_counts(g, p) for g, p in zip(gold, predicted, strict=True)]
+        frame = pd.DataFrame(counts, columns=["tp", "fp", "fn"])
+        frame["words"] = [len(g) for g in gold]
+        frame["correct_words"] = [sum(map(str.__eq__, g, p)) for g, p in zip(gold, predicted, strict=True)]
+        frame.insert(0, "id", ids)
+        return frame
+    logits = classifier.logits([example.text for example in examples]).astype(np.float64)
+    raw, calibrated = softmax(logits, axis=1), softmax(logits / (temperature or 1.0), axis=1)
+    labels = np.array([example.label for example in examples])
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "label": labels,
+            "prediction": logits.argmax(axis=1),
+            "correct": logits.argmax(axis=1) == labels,
+            "p_label": raw[np.arange(len(labels)), labels].round(6),
+            "confidence": raw.max(axis=1).round(6),
+            "confidence_calibrated": calibrated.max(axis=1).round(6),
+        }
+    )
+
+
+def attacked_samples(cell: Cell) -> list[Sample]:
+    """The texts every arm is attacked on: the first of the test split's fixed order."""
+    chosen = subset(cell.task.test, cell.spec.sizes.attacked)
+    return [Sample(example.id, example.text, example.label) for example in chosen if example.label is not None]
+
+
+def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str, Any]]:
+    """Attacks the fixed sample, `mode` "calibrated" or "raw"; continues where a killed run stopped."""
+    module = registry.load("attacks.recipes", recipe)
+    samples, stage = attacked_samples(cell), f"{recipe}:{mode}"
+
+    def make(folder: Path) -> dict[str, Any]:
+        path = folder / "outcomes.jsonl"
+        finished = {row["id"]: Outcome.from_dict(row) for row in read_lines(path)}
+        temperature = evaluate(cell)[0]["temperature"] if mode == "calibrated" else 1.0
+        done = len(finished)
+
+        def record(outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            append_line(path, outcome.to_dict())
+            cell.tick(stage, done, len(samples))
+
+        attack_engine.attack(
+            Victim(cell.classifier.logits, temperature),
+            samples,
+            module,
+            lexicon=cell.lexicon(),
+            budget_per_word=cell.spec.budget_per_word,
+            seed=cell.spec.seed,
+            finished=finished,
+            on_outcome=record,
+        )
+        return attack_engine.fingerprint(module, cell.lexicon(), cell.spec.budget_per_word)
+
+    name = f"attack-{recipe}-{mode}"
+    folder, fingerprint = cell.work.run(name, attack_key(cell.spec, recipe, mode), make, resumable=True)
+    by_id = {row["id"]: Outcome.from_dict(row) for row in read_lines(folder / "outcomes.jsonl")}
+    return [by_id[sample.id] for sample in samples], fingerprint
+
+
+def outcome_table(outcomes: list[Outcome]) -> pd.DataFrame:
+    """One row per attacked text; probabilities are those of the gold label."""
+
+    def of_label(probabilities: tuple[float, ...] | None, label: int) -> float | None:
+        return None if not probabilities else round(probabilities[label], 6)
+
+    rows = [
+        {
+            "id": o.id,
+            "status": o.status,
+            "text": o.text,
+            "perturbed": o.perturbed,
+            "label": o.label,
+            "p_before": of_label(o.probabilities_before, o.label),
+            "p_after": of_label(o.probabilities_after, o.label),
+            "queries": o.queries,
+            "words": o.words,
+            "words_changed": o.words_changed,
+            "seconds": o.seconds,
+            "error": o.error,
+        }
+        for o in outcomes
+    ]
+    return pd.DataFrame(rows)
+
+
+def transfer(cell: Cell, donor: Spec, recipe: str) -> pd.DataFrame:
+    """Scores this victim on the texts that fooled the baseline of another seed; columns id, correct."""
+    key = stage_key(train=train_key(cell.spec), donor=attack_key(donor, recipe, "calibrated"))
+
+    def make(folder: Path) -> dict[str, Any]:
+        donor_folder = cell.work.done(f"attack-{recipe}-calibrated", attack_key(donor, recipe, "calibrated"))
+        if donor_folder is None:
+            raise FileNotFoundError(f"the baseline of seed {donor.seed} has not been attacked with {recipe}")
+        outcomes = [Outcome.from_dict(row) for row in read_lines(donor_folder / "outcomes.jsonl")]
+        fooled = [o for o in outcomes if o.status == "success" and o.perturbed is not None]
+        logits = cell.classifier.logits([str(o.perturbed) for o in fooled]) if fooled else np.empty((0, 2))
+        correct = [bool(row.argmax() == o.label) for row, o in zip(logits, fooled, strict=True)]
+        return {"id": [o.id for o in fooled], "correct": correct}
+
+    return pd.DataFrame(cell.work.run(f"transfer-{recipe}", key, make)[1])
+
+
+def explain(cell: Cell, explainer: str, attacked: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Attributes the first attacked texts, scores faithfulness, and compares with their adversarial versions."""
+    module = registry.load("explain.methods", explainer)
+
+    def make(folder: Path) -> dict[str, Any]:
+        samples = attacked_samples(cell)[: cell.spec.sizes.explained]
+        rows: dict[str, list[Any]] = {}
+        for done, sample in enumerate(samples, start=1):
+            for name, value in _explain_one(cell, module, sample, attacked.get(sample.id)).items():
+                rows.setdefault(name, []).append(value)
+            cell.tick(f"explain:{explainer}", done, len(samples))
+        return rows
+
+    return pd.DataFrame(cell.work.run(f"explain-{explainer}", explain_key(cell.spec, explainer), make)[1])
+
+
+def _explain_one(cell: Cell, module: Any, sample: Sample, outcome: Outcome | None) -> dict[str, Any]:
+    raise NotImplementedError((explain_engine, faithfulness, explain_metrics, module, sample, outcome))
+
+
+def measure(cell: Cell) -> pd.DataFrame:
+    """Step times and memory beside the baseline's, on a small part of the training data."""
+    rounds = cell.spec.sizes.throughput_rounds
+    key = stage_key(train=train_key(cell.spec), rounds=rounds, version=throughput.VERSION)
+
+    def make(folder: Path) -> dict[str, Any]:
+        wanted = cell.context.settings.batch_size * (rounds + throughput.WARM_UP)
+        small = dataclasses.replace(cell.context.task, train=cell.context.task.train[:wanted])
+        context = dataclasses.replace(cell.context, task=small)
+        table = throughput.measure(cell.build, cell.stack, context, rounds)
+        cell.tick("throughput", 1, 1)
+        return {str(name): rows for name, rows in table.to_dict(orient="list").items()}
+
+    return pd.DataFrame(cell.work.run("throughput", key, make)[1])

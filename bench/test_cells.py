@@ -1,0 +1,28 @@
+"""One benchmark per cell: the fine-tuned checkpoint answers a fixed batch; its scores ride along as extra_info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.metrics import scores
+from bench.run import Job
+from bench.stages import attacked_samples
+from bench.store import Store
+
+
+def test_predict(benchmark: Any, job: Job, store: Store) -> None:
+    """Times predictions of the attacked texts on the finished checkpoint; fails when the cell failed."""
+    record = store.read(job.spec.id)
+    benchmark.group = f"predict {job.spec.sizes.attacked} texts: {job.spec.task}, {job.spec.model}"
+    benchmark.extra_info.update(spec_id=record.spec_id, **scores(store, record))
+    cell = job.open(lambda *_: None)
+    if record.stages["train"].status == "ok":
+        texts = [sample.text for sample in attacked_samples(cell)] or [e.text for e in cell.task.test[:50]]
+        if cell.task.kind == "classification":
+            benchmark.pedantic(cell.classifier.logits, args=(texts,), rounds=5, warmup_rounds=1)
+        else:
+            words = [e.words for e in cell.task.test[: job.spec.sizes.attacked]]
+            benchmark.pedantic(cell.classifier.word_logits, args=(words,), rounds=5, warmup_rounds=1)
+    else:
+        benchmark.pedantic(lambda: None, rounds=1)
+    assert record.status == "ok", record.reason

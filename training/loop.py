@@ -1,0 +1,234 @@
+"""fine_tune(): the only training loop, and the Session whose step() both it and the throughput measurement call."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+
+from training import ner_metrics
+from training.alignment import align
+from training.hooks import IGNORE, Batch, Context, Stack, State
+from training.model import Classifier
+from training.task import Example, Task
+from training.telemetry import Telemetry
+
+VERSION = 1
+BUCKET = 50
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """One tokenised example: pieces, 1 on pieces of words, and the label (an int, or one per piece)."""
+
+    ids: list[int]
+    words: list[int]
+    label: int | list[int]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fine-tuned classifier, one telemetry row per step, and the facts a Record keeps."""
+
+    classifier: Classifier
+    telemetry: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def encode(examples: Sequence[Example], classifier: Classifier) -> list[Coded]:
+    """Tokenises once, before training; texts are cut at the classifier's `max_length`."""
+    special = set(classifier.tokenizer.all_special_ids)
+    if classifier.kind == "classification":
+        texts = [example.text for example in examples]
+        ids = classifier.tokenizer(texts, truncation=True, max_length=classifier.max_length)["input_ids"]
+        labels: list[Any] = [example.label for example in examples]
+    else:
+        aligned = [align(e.words, e.tags, classifier.tokenizer, classifier.max_length) for e in examples]
+        ids = [list(item.input_ids) for item in aligned]
+        labels = [list(item.labels) for item in aligned]
+    return [
+        Coded(list(row), [int(i not in special) for i in row], label) for row, label in zip(ids, labels, strict=True)
+    ]
+
+
+def collate(rows: Sequence[Coded], pad: int) -> Batch:
+    """Pads to the longest row of the batch, never to the model's maximum."""
+    length = max(len(row.ids) for row in rows)
+
+    def padded(values: Sequence[int], fill: int) -> list[int]:
+        return [*values, *[fill] * (length - len(values))]
+
+    labels = [row.label if isinstance(row.label, int) else padded(row.label, IGNORE) for row in rows]
+    return Batch(
+        input_ids=torch.tensor([padded(row.ids, pad) for row in rows]),
+        attention_mask=torch.tensor([padded([1] * len(row.ids), 0) for row in rows]),
+        word_mask=torch.tensor([padded(row.words, 0) for row in rows]),
+        labels=torch.tensor(labels),
+    )
+
+
+def bucketed_batches(lengths: Sequence[int], size: int, generator: torch.Generator) -> list[list[int]]:
+    """One shuffled epoch of index batches; texts of similar length share a batch, batches come in random order."""
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * BUCKET):
+        bucket = sorted(order[start : start + size * BUCKET], key=lambda i: lengths[i])
+        batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+class Session:
+    """A model, its optimiser and its data, ready to take steps."""
+
+    def __init__(self, classifier: Classifier, stack: Stack, context: Context) -> None:
+        settings, task = context.settings, context.task
+        torch.manual_seed(context.seed)
+        cuda = torch.cuda.is_available()
+        self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no", cpu=not cuda)
+        self.classifier, self.stack, self.context = classifier, stack, context
+        self.rows = encode(stack.prepare_data(task.train, context), classifier)
+        module = stack.prepare_model(classifier.module, context)
+        optimizer = stack.optimiser(module, settings)
+        module, optimizer = self.accelerator.prepare(module, optimizer)
+        # every arm takes the steps of the unaugmented data: augmentation must not buy extra optimiser steps
+        self.steps_per_epoch = math.ceil(len(task.train) / settings.batch_size)
+        self.early_loss: list[torch.Tensor] = []
+        generator = torch.Generator().manual_seed(context.seed)
+        self.state = State(module, optimizer, classifier.tokenizer, settings, generator, self._early_backward)
+        self.state.total_steps = self.steps_per_epoch * settings.epochs
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.telemetry = Telemetry()
+
+    def _early_backward(self, loss: torch.Tensor) -> None:
+        self.early_loss.append(loss.detach())
+        self.accelerator.backward(loss)
+
+    def batches(self) -> Iterator[Batch]:
+        """An endless stream of batches on the device, reshuffled at every pass over the data."""
+        order = torch.Generator().manual_seed(self.context.seed)
+        lengths = [len(row.ids) for row in self.rows]
+        pad = self.classifier.tokenizer.pad_token_id or 0
+        while True:
+            for chosen in bucketed_batches(lengths, self.context.settings.batch_size, order):
+                yield collate([self.rows[i] for i in chosen], pad).to(self.accelerator.device)
+
+    def schedule(self) -> float:
+        """Sets the learning rate of this step: linear warm-up, then linear decay to 0. Returns the first group's."""
+        settings, step, total = self.context.settings, self.state.step, self.state.total_steps
+        warm = max(1, round(settings.warmup * total)) if settings.warmup > 0 else 0
+        factor = (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
+        for group, rate in zip(self.state.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        return self.base_rates[0] * factor
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One optimiser step; returns the loss as a scalar tensor on the device. Nothing here waits for the device."""
+        started = time.perf_counter()
+        state = self.state
+        rate = self.schedule()
+        state.module.train()
+        self.early_loss = []
+        with self.accelerator.autocast():
+            output = self.stack.loss(state, batch)
+        self.accelerator.backward(output.loss)
+        norms = {f"norm:{layer}": value for layer, value in self.telemetry.gradients(state.module).items()}
+        state.clipped = None
+        self.stack.after_backward(state)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        self.stack.after_step(state)
+        state.step += 1
+        loss = torch.stack([*self.early_loss, output.loss.detach()]).sum()
+        clipped = torch.zeros((), device=loss.device) if state.clipped is None else state.clipped
+        row = {
+            "step": state.step,
+            "learning_rate": rate,
+            "samples": len(batch.labels),
+            "seconds": time.perf_counter() - started,
+        }
+        self.telemetry.add(row, {"loss": loss, "clipped": clipped, "tokens": batch.attention_mask.sum(), **norms})
+        return loss
+
+
+def score(classifier: Classifier, task: Task, examples: Sequence[Example]) -> float:
+    """Accuracy, or strict micro entity F1 for tagging; in 0..1."""
+    if task.kind == "classification":
+        predicted = classifier.logits([example.text for example in examples]).argmax(axis=1)
+        return float(np.mean(predicted == np.array([example.label for example in examples])))
+    gold = [[task.labels[tag] for tag in example.tags] for example in examples]
+    return ner_metrics.entity_f1(gold, predict_tags(classifier, examples))
+
+
+def predict_tags(classifier: Classifier, examples: Sequence[Example]) -> list[list[str]]:
+    """A tag for every word; words cut off by `max_length` are O."""
+    tags = []
+    for example, rows in zip(examples, classifier.word_logits([e.words for e in examples]), strict=True):
+        found = [classifier.labels[i] for i in rows.argmax(axis=1)] if len(rows) else []
+        tags.append(found + ["O"] * (len(example.words) - len(found)))
+    return tags
+
+
+def fine_tune(
+    classifier: Classifier,
+    stack: Stack,
+    context: Context,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Trains `classifier` in place with `stack` for `settings.epochs` and returns it with its telemetry.
+
+    With `settings.patience`, validation is scored after each epoch, training stops after that many epochs without a
+    better score, and the best epoch's weights are kept. Raises DivergedError when the loss is not finite.
+    """
+    started = time.perf_counter()
+    session = Session(classifier, stack, context)
+    state, settings, task = session.state, context.settings, context.task
+    best, best_weights, stale = -math.inf, None, 0
+    batches = session.batches()
+    for _ in range(settings.epochs):
+        for _ in range(session.steps_per_epoch):
+            loss = session.step(next(batches))
+            if loss.device.type == "cpu" and not torch.isfinite(loss):
+                raise DivergedError(f"the loss became {loss.item()} at step {state.step} of {state.total_steps}")
+            if on_step:
+                on_step(state.step, state.total_steps)
+        if settings.patience is not None:
+            reached = score(classifier, task, task.validation)
+            stale = 0 if reached > best else stale + 1
+            if reached > best:
+                best, best_weights = reached, copy.deepcopy(state.module.state_dict())
+            if stale >= settings.patience:
+                break
+    if best_weights is not None:
+        state.module.load_state_dict(best_weights)
+    table = session.telemetry.table()
+    if not np.isfinite(table["loss"]).all():
+        raise DivergedError(f"the loss became NaN or infinite at step {int(np.argmin(np.isfinite(table['loss'])) + 1)}")
+    trained = sum(p.numel() for p in state.module.parameters() if p.requires_grad)
+    every = sum(p.numel() for p in state.module.parameters())
+    module = session.accelerator.unwrap_model(state.module, keep_fp32_wrapper=False)
+    classifier.module = stack.after_training(module, context).eval()
+    summary = {
+        "parameters": every,
+        "trainable_parameters": trained,
+        "learning_rate": session.base_rates[0],
+        "train_examples": len(session.rows),
+        "steps": state.step,
+        "epochs": state.step / session.steps_per_epoch,
+        "forward_passes": state.passes,
+        "clipped_share": float(table["clipped"].mean()),
+        "train_seconds": time.perf_counter() - started,
+        "validation_score": score(classifier, task, task.validation),
+    }
+    return Trained(classifier, table, summary)

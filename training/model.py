@@ -1,0 +1,142 @@
+"""A checkpoint and a task make a Classifier: texts in, logits out."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from training.errors import UserError
+from training.task import Task
+
+TOKEN_BUDGET = 4096
+PADDING_SHARE = 0.05
+
+
+@functools.cache
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class Classifier:
+    """A Hugging Face model with its tokenizer, for texts (`classification`) or words (`tagging`)."""
+
+    module: torch.nn.Module
+    tokenizer: Any
+    labels: tuple[str, ...]
+    kind: Literal["classification", "tagging"]
+    max_length: int
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits of each text, (n, classes) float32; eval mode, no gradients, texts cut at `max_length` pieces."""
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        rows = np.empty((len(ids), len(self.labels)), dtype=np.float32)
+        for chosen, output in self._forward(ids):
+            rows[chosen] = output
+        return rows
+
+    def word_logits(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Logits at each word's first piece, one (words kept, classes) array per sentence; cut words are missing."""
+        coded = self.tokenizer(
+            [list(words) for words in sentences], is_split_into_words=True, truncation=True, max_length=self.max_length
+        )
+        rows: list[np.ndarray] = [np.empty((0, len(self.labels)), dtype=np.float32)] * len(sentences)
+        for chosen, output in self._forward(coded["input_ids"]):
+            for row, index in enumerate(chosen):
+                words = coded.word_ids(index)
+                first = [p for p, word in enumerate(words) if word is not None and word not in words[:p]]
+                rows[index] = output[row, first]
+        return rows
+
+    def _forward(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], np.ndarray]]:
+        was_training = self.module.training
+        self.module.eval()
+        target = next(self.module.parameters()).device
+        pad = self.tokenizer.pad_token_id or 0
+        try:
+            for chosen in length_batches([len(row) for row in ids]):
+                length = max(len(ids[i]) for i in chosen)
+                tokens = torch.full((len(chosen), length), pad, dtype=torch.long)
+                mask = torch.zeros_like(tokens)
+                for row, i in enumerate(chosen):
+                    tokens[row, : len(ids[i])] = torch.tensor(ids[i])
+                    mask[row, : len(ids[i])] = 1
+                with torch.inference_mode():
+                    output = self.module(input_ids=tokens.to(target), attention_mask=mask.to(target)).logits
+                yield chosen, output.float().cpu().numpy()
+        finally:
+            self.module.train(was_training)
+
+    def save(self, folder: Path) -> None:
+        """Writes safetensors weights, config and tokenizer into `folder`."""
+        self.module.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+
+
+def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices in batches of similar length: at most TOKEN_BUDGET positions and PADDING_SHARE of padding.
+
+    On a CPU a padded position costs as much as a real one, so mixing lengths without a cap is slower than
+    small batches.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    batch: list[int] = []
+    real = 0
+    for i in order:
+        padded = (len(batch) + 1) * lengths[i]
+        wasteful = len(batch) >= 4 and padded > (1 + PADDING_SHARE) * (real + lengths[i])
+        if batch and (padded > TOKEN_BUDGET or wasteful):
+            yield batch
+            batch, real = [], 0
+        batch.append(i)
+        real += lengths[i]
+    if batch:
+        yield batch
+
+
+def open_classifier(folder: Path, task: Task, max_length: int, seed: int) -> Classifier:
+    """Opens an encoder for `task`; a missing head is drawn from `seed`. Only safetensors weights, no remote code.
+
+    Raises UserError when the folder holds no safetensors model, or no fast tokenizer.
+    """
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"the model folder '{folder.name}' has no *.safetensors weights. Pickled weights are not opened; convert "
+            "them with save_pretrained(..., safe_serialization=True)."
+        )
+    auto = AutoModelForSequenceClassification if task.kind == "classification" else AutoModelForTokenClassification
+    torch.manual_seed(seed)
+    # "Some weights were newly initialized" is what fine-tuning is about, not news
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+        module = auto.from_pretrained(
+            folder,
+            num_labels=len(task.labels),
+            id2label=dict(enumerate(task.labels)),
+            label2id={label: i for i, label in enumerate(task.labels)},
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the model folder '{folder.name}' cannot be opened: {reason}") from error
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"the model folder '{folder.name}' has no fast tokenizer (tokenizer.json), which word alignment needs."
+        )
+    limit = getattr(module.config, "max_position_embeddings", max_length)
+    return Classifier(module.to(device()), tokenizer, task.labels, task.kind, min(max_length, limit))
