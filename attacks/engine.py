@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from attacks.lexicon import Lexicon, prepare_textattack
-from attacks.outcome import Outcome, Sample
+from attacks.outcome import Outcome, Sample, Status
 from attacks.victim import Victim
 
 VERSION = 1
@@ -153,21 +153,35 @@ def _attack_one(runner: Any, sample: Sample, budget_per_word: int, seed: int) ->
     except Exception as error:  # noqa: BLE001 (one example must not end the run; it is recorded)
         message = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
-        empty = (sample.id, "error", sample.text, None, sample.label, (), None)
-        return Outcome(*empty, goal.num_queries, words, None, seconds, message)
+        return Outcome(
+            sample.id,
+            "error",
+            sample.text,
+            None,
+            sample.label,
+            (),
+            None,
+            goal.num_queries,
+            words,
+            None,
+            seconds,
+            message,
+        )
 
 
 def _outcome(result: Any, sample: Sample, queries: int, words: int, seconds: float) -> Outcome:
     from textattack.attack_results import SkippedAttackResult, SuccessfulAttackResult
 
+    status: Status = "skipped" if isinstance(result, SkippedAttackResult) else "failed"
     perturbed, after, changed = None, None, None
     if isinstance(result, SuccessfulAttackResult):
+        status = "success"
         text = result.perturbed_result.attacked_text
         perturbed, after = text.text, _row(result.perturbed_result.raw_output)
         changed = min(words, len(text.attack_attrs["modified_indices"]))
     return Outcome(
         id=sample.id,
-        status="success" if perturbed is not None else "skipped" if isinstance(result, SkippedAttackResult) else "failed",
+        status=status,
         text=sample.text,
         perturbed=perturbed,
         label=sample.label,
@@ -179,7 +193,6 @@ def _outcome(result: Any, sample: Sample, queries: int, words: int, seconds: flo
         seconds=seconds,
         error=None,
     )
-
 
 
 def _row(output: Any) -> tuple[float, ...]:

@@ -104,7 +104,7 @@ class Lexicon:
 
     @cached_property
     def encoder(self) -> SentenceEncoder:
-        entry = self._part("encoder") and self.manifest["encoder"]
+        entry = self.manifest["encoder"] if self._part("encoder") else {}
         folder = (self.folder / entry["path"]).resolve()
         weights = folder / WEIGHTS
         if not weights.is_file() or weights.stat().st_size != entry["size"]:
@@ -113,7 +113,9 @@ class Lexicon:
 
     def _part(self, name: str) -> Path:
         if name not in self.parts:
-            raise LexiconMissing(f"{self.folder} has no {name} (it holds {', '.join(self.parts)}); build a full lexicon")
+            raise LexiconMissing(
+                f"{self.folder} has no {name} (it holds {', '.join(self.parts)}); build a full lexicon"
+            )
         return self.folder
 
 
@@ -171,6 +173,7 @@ def _build(
         text = json.dumps({"version": VERSION, **content, "files": files}, indent=1)
         (work / "manifest.json").write_text(text, encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
+        work.chmod(0o755)  # mkdtemp makes it private
         work.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -78,7 +78,7 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
-        """The inverse of `to_dict`. Raises ValueError for missing or unknown keys, NaN, and numbers given as strings."""
+        """The inverse of `to_dict`. Raises ValueError for missing or unknown keys, NaN, numbers as strings."""
         names = {field.name for field in fields(cls)}
         if set(data) != names:
             missing, unknown = sorted(names - set(data)), sorted(set(data) - names)

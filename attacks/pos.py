@@ -11,7 +11,8 @@ the word alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,7 +34,34 @@ _UNIVERSAL = {
 UNIVERSAL = {penn: universal for universal, tags in _UNIVERSAL.items() for penn in tags.split()}
 
 _EDGE = "STAART"  # the name the rules use for what lies beyond either end
-_Rule = Callable[[Sequence[str], Sequence[str], int], bool]
+
+# Where a contextual rule looks: words (w) or tags (t) at these offsets, one of which must be its first argument, and
+# after "&" the same for its second argument.
+_CONDITIONS = {
+    "PREVTAG": "t-1",
+    "NEXTTAG": "t+1",
+    "PREV2TAG": "t-2",
+    "NEXT2TAG": "t+2",
+    "PREV1OR2TAG": "t-1-2",
+    "NEXT1OR2TAG": "t+1+2",
+    "PREV1OR2OR3TAG": "t-1-2-3",
+    "NEXT1OR2OR3TAG": "t+1+2+3",
+    "SURROUNDTAG": "t-1&t+1",
+    "PREVBIGRAM": "t-2&t-1",
+    "NEXTBIGRAM": "t+1&t+2",
+    "CURWD": "w+0",
+    "PREVWD": "w-1",
+    "NEXTWD": "w+1",
+    "PREV1OR2WD": "w-1-2",
+    "NEXT1OR2WD": "w+1+2",
+    "LBIGRAM": "w-1&w+0",
+    "RBIGRAM": "w+0&w+1",
+    "WDPREVTAG": "t-1&w+0",
+    "WDNEXTTAG": "w+0&t+1",
+    "WDAND2AFT": "w+0&w+2",
+    "WDAND2TAGBFR": "t-2&w+0",
+    "WDAND2TAGAFT": "w+0&t+2",
+}
 
 
 class Tagger:
@@ -50,13 +78,15 @@ class Tagger:
     def tag(self, words: Sequence[str]) -> list[str]:
         """One Penn tag per word; words are as written, punctuation apart."""
         tags = [self._start(word) for word in words]
-        padded = [_EDGE] * 3 + [word for word in words] + [_EDGE] * 3
-        for old, new, holds in self._context:
-            around = [_EDGE] * 3 + tags + [_EDGE] * 3
-            for i, tag in enumerate(tags):
-                if tag == old and holds(padded, around, i + 3):
-                    tags[i] = around[i + 3] = new
-        return tags
+        padded = [_EDGE] * 3 + list(words) + [_EDGE] * 3
+        seen = {"w": padded, "t": [_EDGE] * 3 + tags + [_EDGE] * 3}
+        for old, new, condition in self._context:
+            for i in range(3, 3 + len(words)):
+                if seen["t"][i] == old and all(
+                    wanted in [seen[kind][i + offset] for offset in offsets] for kind, offsets, wanted in condition
+                ):
+                    seen["t"][i] = new
+        return seen["t"][3 : 3 + len(words)]
 
     def universal(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """One universal tag per word; remembered."""
@@ -129,34 +159,10 @@ def _fields(path: Path) -> list[list[str]]:
     return [line.split() for line in lines if line.strip() and not line.startswith(";;;")]
 
 
-def _condition(name: str, args: Sequence[str]) -> _Rule:
-    """The condition of a contextual rule over (words, tags, position), both sequences padded by three on each side."""
-    x, y = (*args, "", "")[:2]
-    single: dict[str, _Rule] = {
-        "PREVTAG": lambda w, t, i: t[i - 1] == x,
-        "NEXTTAG": lambda w, t, i: t[i + 1] == x,
-        "PREV2TAG": lambda w, t, i: t[i - 2] == x,
-        "NEXT2TAG": lambda w, t, i: t[i + 2] == x,
-        "PREV1OR2TAG": lambda w, t, i: x in (t[i - 1], t[i - 2]),
-        "NEXT1OR2TAG": lambda w, t, i: x in (t[i + 1], t[i + 2]),
-        "PREV1OR2OR3TAG": lambda w, t, i: x in (t[i - 1], t[i - 2], t[i - 3]),
-        "NEXT1OR2OR3TAG": lambda w, t, i: x in (t[i + 1], t[i + 2], t[i + 3]),
-        "SURROUNDTAG": lambda w, t, i: t[i - 1] == x and t[i + 1] == y,
-        "PREVBIGRAM": lambda w, t, i: t[i - 2] == x and t[i - 1] == y,
-        "NEXTBIGRAM": lambda w, t, i: t[i + 1] == x and t[i + 2] == y,
-        "CURWD": lambda w, t, i: w[i] == x,
-        "PREVWD": lambda w, t, i: w[i - 1] == x,
-        "NEXTWD": lambda w, t, i: w[i + 1] == x,
-        "PREV1OR2WD": lambda w, t, i: x in (w[i - 1], w[i - 2]),
-        "NEXT1OR2WD": lambda w, t, i: x in (w[i + 1], w[i + 2]),
-        "LBIGRAM": lambda w, t, i: w[i - 1] == x and w[i] == y,
-        "RBIGRAM": lambda w, t, i: w[i] == x and w[i + 1] == y,
-        "WDPREVTAG": lambda w, t, i: t[i - 1] == x and w[i] == y,
-        "WDNEXTTAG": lambda w, t, i: w[i] == x and t[i + 1] == y,
-        "WDAND2AFT": lambda w, t, i: w[i] == x and w[i + 2] == y,
-        "WDAND2TAGBFR": lambda w, t, i: t[i - 2] == x and w[i] == y,
-        "WDAND2TAGAFT": lambda w, t, i: w[i] == x and t[i + 2] == y,
-    }
-    if name not in single:
-        raise ValueError(f"unknown contextual rule {name!r}; allowed: {', '.join(sorted(single))}")
-    return single[name]
+def _condition(name: str, arguments: Sequence[str]) -> list[tuple[str, list[int], str]]:
+    """(words or tags, offsets, wanted value) for each part of a contextual rule's condition."""
+    if name not in _CONDITIONS:
+        raise ValueError(f"unknown contextual rule {name!r}; allowed: {', '.join(_CONDITIONS)}")
+    places = _CONDITIONS[name].split("&")
+    offsets = [[int(offset) for offset in re.findall(r"[+-]\d", place)] for place in places]
+    return [(place[0], where, wanted) for place, where, wanted in zip(places, offsets, arguments, strict=False)]

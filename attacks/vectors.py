@@ -16,15 +16,15 @@ Everything here is numpy on one array: same machine and library versions give th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sparse
 
-from attacks.wordnet import POS, WORD, WordNet, inflected_forms
+from attacks.wordnet import WORD, WordNet
 
 VERSION = 1
 NEIGHBOURS = 50  # as many candidates as TextFooler ever asks for
@@ -72,10 +72,9 @@ def fit(
     """Counter-fit `matrix` (words, dimensions) and find neighbours; `words` are lower case and distinct."""
     report = progress or (lambda _: None)
     index = {word: i for i, word in enumerate(words)}
-    forms = _forms()
-    antonyms = _pairs(wordnet.antonyms(), forms, index)
-    opposite = _pairs(wordnet.opposites(), forms, index)
-    close = _pairs(wordnet.close_pairs(), forms, index)
+    antonyms = _pairs(wordnet.antonyms(), index)
+    opposite = _pairs(wordnet.opposites(), index)
+    close = _pairs(wordnet.close_pairs(), index)
     opposed = set(map(tuple, opposite.tolist()))
     close = _array(pair for pair in map(tuple, close.tolist()) if pair not in opposed)
     report("counter-fitting word vectors")
@@ -95,27 +94,21 @@ def read_glove(folder: Path, wanted: Callable[[str], bool]) -> tuple[list[str], 
     return [column[i] for i in rows], np.asarray(everything[rows], dtype=np.float32)
 
 
-def _forms() -> Mapping[tuple[str, str], Mapping[str, str]]:
-    """(part of speech, lemma) -> {inflection tag: form}, for verbs, nouns and adjectives that have regular tables."""
+@cache
+def _forms(pos: str, lemma: str) -> Mapping[str, str]:
+    """Inflection tag -> form of a verb, noun or adjective, from lemminflect's dictionary."""
     import lemminflect
 
-    out: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    universal = {"noun": "NOUN", "verb": "VERB", "adj": "ADJ"}
-    for name, lemma in sorted({(name, lemma) for _, name, lemma in inflected_forms() if name in universal}):
-        for tag, forms in lemminflect.getAllInflections(lemma, universal[name]).items():
-            out[name, lemma][tag] = forms[0]
-    return out
+    universal = {"n": "NOUN", "v": "VERB", "a": "ADJ"}.get(pos)
+    found = lemminflect.getAllInflections(lemma, universal) if universal else {}
+    return {tag: forms[0] for tag, forms in found.items()}
 
 
-def _pairs(
-    pairs: Iterable[tuple[str, str, str]],
-    forms: Mapping[tuple[str, str], Mapping[str, str]],
-    index: Mapping[str, int],
-) -> Pairs:
+def _pairs(pairs: Iterable[tuple[str, str, str]], index: Mapping[str, int]) -> Pairs:
     """Index pairs (smaller, larger) of the word pairs and of their equal inflections (loved - hated)."""
     out = set()
     for pos, a, b in pairs:
-        left, right = forms.get((POS[pos], a), {}), forms.get((POS[pos], b), {})
+        left, right = _forms(pos, a), _forms(pos, b)
         both = [(a, b), *((left[tag], right[tag]) for tag in left if tag in right)]
         out |= {(index[x], index[y]) for x, y in both if x != y and x in index and y in index}
     return _array((min(pair), max(pair)) for pair in out)
@@ -154,7 +147,10 @@ def _counter_fit(start: np.ndarray, close: Pairs, antonyms: Pairs) -> np.ndarray
 
 
 def _nearest(vectors: np.ndarray, count: int, opposite: Pairs, chunk: int = 1000) -> np.ndarray:
-    """(words, 1 + count) int32: each row is the word itself and its nearest by cosine, opposed words left out."""
+    """(words, 1 + count) int32: each row is the word itself and its nearest by cosine, opposed words left out.
+
+    Where too few words are left, a row ends with the word itself again, which TextAttack passes over.
+    """
     count = min(count, len(vectors) - 1)
     either = np.vstack([opposite, opposite[:, ::-1]])
     either = either[np.argsort(either[:, 0], kind="stable")]
@@ -169,5 +165,6 @@ def _nearest(vectors: np.ndarray, count: int, opposite: Pairs, chunk: int = 1000
         # six digits and then the frequency rank, so that rounding noise does not decide the order
         value = np.round(np.take_along_axis(cosine, found, axis=1), 6)
         order = np.lexsort((found, -value), axis=1)
-        rows.append(np.take_along_axis(found, order, axis=1))
+        found, value = np.take_along_axis(found, order, axis=1), np.take_along_axis(value, order, axis=1)
+        rows.append(np.where(value < -1, found[:, :1], found))
     return np.vstack(rows).astype(np.int32)

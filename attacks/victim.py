@@ -19,7 +19,7 @@ class Counts:
     forwarded: int = 0
 
 
-class BadPrediction(ValueError):
+class BadPredictionError(ValueError):
     """The model's answer is no finite (n, classes) array; it concerns the texts of this call only."""
 
 
@@ -27,8 +27,8 @@ class BadPrediction(ValueError):
 class Victim:
     """Any `predict(texts) -> logits (n, classes)` in the shape of TextAttack's ModelWrapper.
 
-    `temperature` (> 0) divides the logits before a float32 softmax. TextAttack applies a softmax of its own to rows that
-    do not sum to 1 within 1e-6, so what it gets here are probabilities.
+    `temperature` (> 0) divides the logits before a float32 softmax. TextAttack applies a softmax of its own to rows
+    that do not sum to 1 within 1e-6, so what it gets here are probabilities.
 
     Logits are remembered per CALL, not per text: the same list of texts gives the same rows whatever was asked before.
     A cache by text would make the batches, and with them the last bits of the logits, depend on the history, and then
@@ -55,7 +55,7 @@ class Victim:
         return Victim(self.predict, temperature, self.counts, self._calls)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, classes) float32 logits. Raises BadPrediction when the model's answer is not usable."""
+        """(n, classes) float32 logits. Raises BadPredictionError when the model's answer is not usable."""
         self.counts.requested += len(texts)
         distinct = tuple(dict.fromkeys(texts))
         if distinct in self._calls:
@@ -80,11 +80,11 @@ class Victim:
         self.counts.forwarded += len(texts)
         logits = np.array(self.predict(list(texts)), dtype=np.float32)
         if logits.ndim != 2 or len(logits) != len(texts) or logits.shape[1] < 2:
-            raise BadPrediction(
+            raise BadPredictionError(
                 f"the victim answered with shape {logits.shape} for {len(texts)} texts; "
                 "allowed: (number of texts, at least 2 classes)"
             )
         if not np.isfinite(logits).all():
             bad = texts[int(np.argmin(np.isfinite(logits).all(axis=1)))]
-            raise BadPrediction(f"the victim's logits are not finite for the text {bad[:80]!r}")
+            raise BadPredictionError(f"the victim's logits are not finite for the text {bad[:80]!r}")
         return logits

@@ -31,7 +31,7 @@ _REGULAR = {
 
 @dataclass(frozen=True)
 class Synset:
-    """One meaning: its part of speech (n, v, a, r), its words (as listed: names are capitalised) and what they point to.
+    """One meaning: its part of speech (n, v, a, r), its words (names capitalised) and what they point to.
 
     `antonyms` holds (index of the word here, offset of the other synset, index of the word there); `similar` holds the
     offsets of the adjective heads or satellites of the same cluster.
@@ -151,7 +151,7 @@ def _synset(pos: str, line: str) -> tuple[int, Synset]:
 
 
 def write_nltk(source: Path, target: Path) -> None:
-    """Write `source` into `target` so that `nltk.corpus.wordnet` can read it (irregular forms from lemminflect, MIT)."""
+    """Write `source` into `target` so that `nltk.corpus.wordnet` can read it (irregular forms from lemminflect)."""
     target.mkdir(parents=True)
     for name in ("index.sense", "lexnames", *(f"index.{name}" for name in POS.values())):
         shutil.copyfile(source / name, target / name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from bench import environment, keys, pool, progress, run, stages
+from bench import environment, keys, pool, progress, run
 from bench.plan import Request, plan
 from bench.record import Record, StageResult
 from bench.run import Job
@@ -16,6 +16,7 @@ from bench.spec import Spec
 from bench.store import Store
 from bench.work import locked
 from training.errors import UserError
+from training.model import device
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,12 @@ def run_all(
 ) -> Outcome:
     """Runs every missing cell of `request` and writes its Record. Raises UserError before computing anything."""
     console = console or Console(stderr=True)
-    store = Store(request.results)
+    store = Store(request.results, write=True)
     with locked(request.results):
         jobs = plan(request)
+        for locator in dict.fromkeys(job.task_locator for job in jobs):
+            for note in run.task_of(locator, request.cache).notes:
+                console.print(f"{locator}: {note}", highlight=False, markup=False, soft_wrap=True)
         missing = [job for job in jobs if not _have(store, job, retry_failed)]
         if len(missing) < len(jobs):
             console.print(f"{len(jobs) - len(missing)} of {len(jobs)} cells are already in {request.results}/records")
@@ -45,17 +49,13 @@ def run_all(
 
 
 def _have(store: Store, job: Job, retry_failed: bool) -> bool:
-    """Whether the store holds this cell, made by today's code; a Record of other code is set aside, never mixed in."""
+    """Whether the store holds this cell, made by today's code; a Record of other code is made again."""
     if not store.has(job.spec.id):
         return False
     record = store.read(job.spec.id)
     if record.status == "failed" and retry_failed:
-        store.supersede(job.spec.id)
         return False
-    if record.fingerprints.get("stages") != keys.cell_key(job.spec):
-        store.supersede(job.spec.id)
-        return False
-    return True
+    return record.fingerprints.get("stages") == keys.cell_key(job.spec)
 
 
 def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Console, store: Store) -> dict[str, str]:
@@ -67,24 +67,21 @@ def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Con
     failed: dict[str, str] = {}
     with progress.Display(work, labels, console) as display:
         console.print(f"{len(missing)} cells to run with {workers} worker process(es)", highlight=False)
-        for chosen, phase, count in ((needed, run.core, workers), (missing, run.measure, 1)):
-            alive = [job for job in chosen if job.spec.id not in crashed]
-            for spec_id, value in pool.run_phase(alive, phase, count, display.update).items():
-                if isinstance(value, ChildProcessError):
-                    crashed[spec_id] = str(value)
-                elif isinstance(value, UserError):
-                    raise value
-                elif isinstance(value, BaseException):
-                    crashed[spec_id] = f"{type(value).__name__}: {value}"
-            for job in chosen:
-                if phase is run.core:
-                    work.finish(job.spec.id, [key[1] for key in work.weights if key[1] != "throughput"])
+        for spec_id, value in pool.run_phase(needed, run.core, workers, display.update).items():
+            if isinstance(value, UserError):
+                raise value
+            if isinstance(value, BaseException):
+                crashed[spec_id] = f"{type(value).__name__}: {value}"
+            work.finish(spec_id, [stage for _, stage in work.weights if stage != "throughput"])
+        run.use_threads(1)
+        alive = [job for job in missing if job.spec.id not in crashed]
+        # step times are taken here, one cell after the other, while nothing else of the run is going on
+        pool.run_here(alive, run.measure, display.update)
         for job in missing:
             if job.spec.id in crashed:
-                store.write(_crash_record(job, crashed[job.spec.id]), {})
+                store.write(_crash_record(job, crashed[job.spec.id]), {}, replace=True)
                 failed[job.spec.id] = crashed[job.spec.id]
-        alive = [job for job in missing if job.spec.id not in crashed]
-        for spec_id, value in pool.run_phase(alive, run.finish, workers, display.update).items():
+        for spec_id, value in pool.run_here(alive, run.finish, display.update).items():
             if isinstance(value, BaseException):
                 raise value
             if value == "failed":
@@ -97,7 +94,7 @@ def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Con
 
 def _steps(spec: Spec, jobs: list[Job]) -> int:
     job = next(job for job in jobs if job.spec.id == spec.id)
-    available = len(run._task(job.task_locator, job.cache).train)
+    available = len(run.task_of(job.task_locator, job.cache).train)
     count = min(available, spec.sizes.train or available)
     return int(spec.settings["epochs"]) * math.ceil(count / int(spec.settings["batch_size"]))
 
@@ -110,7 +107,7 @@ def _crash_record(job: Job, reason: str) -> Record:
         status="failed",
         reason=reason,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        environment=environment.collect(device=stages.device().type),
+        environment=environment.collect(device=device().type),
         fingerprints={
             "data": job.spec.task_fingerprint,
             "model": job.spec.model_fingerprint,

@@ -8,37 +8,38 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.metrics import METRICS, MODES, Missing, Values, table_of
+from bench.metrics import MODES, Missing, Values, table_of
 from bench.record import Record
 from bench.stats import Array
+from training.errors import UserError
 
 Tables = Callable[[str], pd.DataFrame]
 ECE_BINS = 15
 COMPLETENESS_LIMIT = 0.05
 
 
-def extract(record: Record, tables: Tables) -> dict[str, Values | Missing]:
-    """Every metric the Record's tables hold; a table that cannot be read as expected gives Missing, not a guess."""
-    found: dict[str, Values | Missing] = {}
+def extract(record: Record, tables: Tables) -> dict[str, Values]:
+    """Every metric the Record's tables hold, by full name; what is not there, `why_missing` explains.
+
+    Raises UserError when a table lacks a column or holds what cannot be a number: better no board than a wrong one.
+    """
+    found: dict[str, Values] = {}
     for name in record.tables:
-        reader = next((read for prefix, read in _READERS.items() if name.partition(":")[0] == prefix), None)
-        if reader is None:
+        prefix, _, subject = name.partition(":")
+        if prefix not in _READERS:
             continue
         try:
-            found |= dict(reader(name.partition(":")[2], tables(name)))
+            found |= dict(_READERS[prefix](subject, tables(name)))
         except (KeyError, ValueError, TypeError) as error:
-            reason = f"table '{name}' cannot be read: {error}"
-            found |= {
-                full: Missing("failed", reason)
-                for full in (f"{metric.name}:{name.partition(':')[2]}".rstrip(":") for metric in METRICS)
-                if table_of(full) == name
-            }
+            raise UserError(
+                f"record '{record.spec_id}': table '{name}' is not as this suite writes it ({error}); "
+                "delete the record and run again to redo it."
+            ) from error
     found |= _worst_cases(record, found)
     found |= _from_summary(record.summary)
-    errors = [found.pop(name) for name in list(found) if name.startswith("_errors:")]
-    counted = [value.top for value in errors if isinstance(value, Values)]
-    if counted:
-        found["attack_errors"] = Values(np.array([np.concatenate(counted).mean()]))
+    errors = [found.pop(name).top for name in list(found) if name.startswith("_errors:")]
+    if errors:
+        found["attack_errors"] = Values(np.array([np.concatenate(errors).mean()]))
     return found
 
 
@@ -124,11 +125,11 @@ def _read_explain(explainer: str, frame: pd.DataFrame) -> Found:
     for name in ("dnaopc", "comprehensiveness", "sufficiency", "masked_keeps_class"):
         if name in frame:
             yield f"{name}:{explainer}", Values(_numbers(frame, name), None, ids)
-    error = _numbers(frame, "completeness_error")
+    error = _numbers(frame, "completeness_error") if "completeness_error" in frame else np.array([])
     if not np.isnan(error).all():
         over = np.where(np.isnan(error), np.nan, (np.abs(error) > COMPLETENESS_LIMIT).astype(float))
         yield f"completeness_failures:{explainer}", Values(over, None, ids)
-    tau = _numbers(frame, "drift_tau")
+    tau = _numbers(frame, "drift_tau") if "drift_tau" in frame else np.full(len(ids), np.nan)
     paired = ~np.isnan(tau)
     if paired.any():
         yield f"drift_tau:{explainer}", Values(np.where(paired, tau, 0.0), paired.astype(float), ids)
@@ -157,13 +158,13 @@ _READERS: dict[str, Callable[[str, pd.DataFrame], Found]] = {
 }
 
 
-def _worst_cases(record: Record, found: Mapping[str, Values | Missing]) -> dict[str, Values | Missing]:
+def _worst_cases(record: Record, found: Mapping[str, Values]) -> dict[str, Values]:
     """Per example and mode, 1 only if every asked recipe failed to fool the victim; unknown if that cannot be said."""
     recipes = [str(recipe) for recipe in record.spec.get("recipes") or ()]  # type: ignore[union-attr]
-    worst: dict[str, Values | Missing] = {}
+    worst: dict[str, Values] = {}
     for mode in MODES if recipes else ():
         arms = [found.get(f"aua_{mode}:{recipe}") for recipe in recipes]
-        series = [pd.Series(arm.top, index=list(arm.ids or ())) for arm in arms if isinstance(arm, Values)]
+        series = [pd.Series(arm.top, index=list(arm.ids or ())) for arm in arms if arm is not None]
         if len(series) < len(recipes):
             continue
         table = pd.concat(series, axis=1)

@@ -35,8 +35,8 @@ def fetch_all(names: Sequence[str], console: Console) -> None:
             tasks[name] = bar.add_task(name, total=total)
         bar.update(bar.task_ids[list(tasks).index(name)], description=f"{name}: {phase}", completed=done, total=total)
 
-    def show_build(step: str, done: int, total: int) -> None:
-        show(f"lexicon: {step}", done, total, "building")
+    def show_build(step: str) -> None:
+        show("attack lexicon", 0, None, step)
 
     with bar if console.is_terminal else _Silent():
         resources.fetch(names, progress=show)

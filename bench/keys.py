@@ -83,11 +83,14 @@ def drift_recipe(spec: Spec) -> str:
     return DRIFT_RECIPE if DRIFT_RECIPE in spec.recipes else spec.recipes[0]
 
 
-def explain_key(spec: Spec, explainer: str) -> str:
+def explain_key(spec: Spec) -> str:
     return stage_key(
-        code=code_hash("explain/*.py", f"explain/methods/{explainer}.py", "bench/stages.py"),
+        code=code_hash(
+            "explain/*.py", *(f"explain/methods/{name}.py" for name in spec.explainers), "bench/explaining.py"
+        ),
         libraries=versions("captum"),
         attack=attack_key(spec, drift_recipe(spec), "calibrated"),
+        explainers=list(spec.explainers),
         explained=spec.sizes.explained,
     )
 
@@ -97,5 +100,5 @@ def cell_key(spec: Spec) -> str:
     return stage_key(
         evaluate=evaluate_key(spec),
         attacks=[attack_key(spec, recipe, "calibrated") for recipe in spec.recipes],
-        explanations=[explain_key(spec, explainer) for explainer in spec.explainers],
+        explanations=explain_key(spec),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer
 
 from bench import run, sources
 from bench.run import Job
@@ -15,6 +19,9 @@ from training.errors import UserError
 from training.hooks import Mitigation, Settings, Stack
 from training.learning_rates import learning_rate
 from training.resources import Resources
+from training.task import Task
+
+LENGTHS = (32, 256)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ def plan(request: Request) -> list[Job]:
     lexicon_fingerprint = sources.open_lexicon(resources).fingerprint
     jobs: list[Job] = []
     for locator in locators:
-        task = run._task(locator, request.cache)
+        task = run.task_of(locator, request.cache)
+        length = _max_length(task, model_folder)
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
                 if not request.mitigations:
@@ -58,7 +66,8 @@ def plan(request: Request) -> list[Job]:
                 raise UserError(refusal)
             for seed in range(seeds):
                 rate, source = _rate(request, model_name, stack)
-                settings = Settings(**{"epochs": chosen.epochs, **request.settings, "learning_rate": rate})
+                asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
+                settings = Settings(**asked)
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
@@ -93,6 +102,17 @@ def _stack(text: str) -> Stack:
             raise UserError(f"'{text}': the baseline is what every mitigation starts from; leave it out of the stack.")
         mitigations.append(Mitigation(name, plugin, registry.configure(plugin, values)))
     return Stack(mitigations)
+
+
+def _max_length(task: Task, model_folder: Path) -> int:
+    """Pieces that hold 99 % of the training texts whole, rounded up to a multiple of 16, within LENGTHS."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, local_files_only=True, use_fast=True)
+    if task.kind == "classification":
+        coded = tokenizer([example.text for example in task.train])["input_ids"]
+    else:
+        coded = tokenizer([list(example.words) for example in task.train], is_split_into_words=True)["input_ids"]
+    wanted = float(np.quantile([len(row) for row in coded], 0.99))
+    return int(np.clip(16 * math.ceil(wanted / 16), *LENGTHS))
 
 
 def _unfit(stack: Stack, kind: str) -> str | None:
@@ -131,6 +151,6 @@ def describe(chosen: Tier) -> str:
     """One line for `temper list tiers`."""
     sizes = chosen.sizes
     return (
-        f"{chosen.purpose}: {chosen.model}, {len(chosen.mitigations)} arms x {chosen.seeds} seeds, "
-        f"{chosen.epochs} epochs, {sizes.attacked} attacked and {sizes.explained} explained texts"
+        f"{chosen.purpose}: {chosen.model}, arms: {len(chosen.mitigations)}, seeds: {chosen.seeds}, "
+        f"epochs: {chosen.epochs}, {sizes.attacked} attacked and {sizes.explained} explained texts"
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import queue
+import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.run import Job
+if TYPE_CHECKING:
+    from bench.run import Job
 
 Listener = Callable[[str, str, int, int], None]
 """(spec id, stage, done, total); stage "start" and "end" frame a job."""
@@ -32,22 +34,33 @@ def run_phase(
 ) -> dict[str, Any]:
     """Calls `phase(job, tick)` for every job; returns spec id -> its value, or the exception that ended it.
 
-    When a worker process dies, the jobs it may have held are tried once more, alone; a job that dies twice gets a
-    ChildProcessError. User errors (bad input found late) are returned like any other exception.
+    When a worker process dies, the pool dies with it; the jobs that had begun are then run again one at a time, and one
+    that dies alone gets a ChildProcessError. User errors (bad input found late) are returned like any other exception.
     """
     waiting = {job.spec.id: job for job in jobs}
     values: dict[str, Any] = {}
-    deaths: Counter[str] = Counter()
+    suspects: list[str] = []
     while waiting:
-        suspects = {spec_id: job for spec_id, job in waiting.items() if deaths[spec_id]}
-        batch = dict([next(iter(suspects.items()))]) if suspects else waiting
-        started, ended = _run_once(batch, phase, 1 if suspects else workers, listen, threads)
+        alone = suspects[:1]
+        batch = {spec_id: waiting[spec_id] for spec_id in alone} or waiting
+        started, ended = _run_once(batch, phase, workers, listen, threads)
         values |= ended
-        for spec_id in (started - ended.keys()) & waiting.keys():
-            deaths[spec_id] += 1
-            if deaths[spec_id] > 1:
-                values[spec_id] = ChildProcessError("the worker process died twice (killed, or out of memory)")
+        if alone and alone[0] not in ended:
+            values[alone[0]] = ChildProcessError("the worker process died (killed, or out of memory)")
         waiting = {spec_id: job for spec_id, job in waiting.items() if spec_id not in values}
+        suspects = [spec_id for spec_id in dict.fromkeys([*suspects, *sorted(started)]) if spec_id in waiting]
+    return values
+
+
+def run_here(jobs: Iterable[Job], phase: Callable[..., Any], listen: Listener) -> dict[str, Any]:
+    """The same in this process, one job after the other: for short phases, and for timings on a quiet machine."""
+    values: dict[str, Any] = {}
+    for job in jobs:
+        try:
+            values[job.spec.id] = phase(job, functools.partial(listen, job.spec.id))
+        # what the pool returns as a future's exception
+        except Exception as error:  # noqa: BLE001
+            values[job.spec.id] = error
     return values
 
 
@@ -97,9 +110,10 @@ def _drain(events: Any, heard: Listener, stop: threading.Event) -> None:
 def _initialise(events: Any, threads: int) -> None:
     global _events
     _events = events
-    from bench.run import use_threads
-
-    use_threads(threads)
+    # before anything imports torch
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def _work(phase: Callable[..., Any], job: Job) -> Any:

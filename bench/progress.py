@@ -38,8 +38,7 @@ class Work:
             for recipe in spec.recipes:
                 for mode in ("calibrated", "raw"):
                     parts[f"{recipe}:{mode}"] = spec.sizes.attacked * UNIT.get(recipe, 4.0)
-            for explainer in spec.explainers:
-                parts[f"explain:{explainer}"] = spec.sizes.explained * EXPLAINED
+            parts["explain"] = spec.sizes.explained * EXPLAINED
             self.weights |= {(spec.id, stage): weight for stage, weight in parts.items()}
 
     def advance(self, spec_id: str, stage: str, done: int, total: int) -> None:

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from attacks.outcome import Outcome
-from bench import environment, keys, sources, stages
+from bench import environment, explaining, keys, sources, stages
 from bench.record import Record, StageResult
 from bench.spec import BASELINE, Spec
 from bench.stages import Cell, Tick
 from bench.store import Store
 from bench.work import Work
+from training.model import device
 from training.resources import Resources
 from training.task import Task
 
@@ -45,7 +47,7 @@ class Job:
     def open(self, tick: Tick) -> Cell:
         return Cell(
             self.spec,
-            _task(self.task_locator, self.cache),
+            task_of(self.task_locator, self.cache),
             self.model_folder,
             Work(self.results / "work"),
             functools.partial(sources.open_lexicon, Resources(self.cache)),
@@ -54,7 +56,7 @@ class Job:
 
 
 @functools.lru_cache(maxsize=4)
-def _task(locator: str, cache: Path | None) -> Task:
+def task_of(locator: str, cache: Path | None) -> Task:
     return sources.open_task(locator, Resources(cache))
 
 
@@ -104,7 +106,7 @@ def finish(job: Job, tick: Tick) -> str:
         status="failed" if failed else "ok",
         reason="; ".join(f"{name}: {reason}" for name, reason in failed.items()) or None,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        environment=environment.collect(device=stages.device().type),
+        environment=environment.collect(device=device().type, threads=torch.get_num_threads()),
         fingerprints={
             "data": job.spec.task_fingerprint,
             "model": job.spec.model_fingerprint,
@@ -115,7 +117,8 @@ def finish(job: Job, tick: Tick) -> str:
         summary=summary,
         tables={},
     )
-    Store(job.results).write(record, tables)
+    # the campaign decided that this cell is due; a record it replaces was made by other code, or failed
+    Store(job.results).write(record, tables, replace=True)
     return record.status
 
 
@@ -152,21 +155,18 @@ def _attack_and_explain(
             if cell.task.kind != "classification":
                 walk.skip(name, f"{recipe} attacks texts with one label; {cell.task.name} is a tagging task")
                 continue
-            found = walk(name, lambda recipe=recipe, mode=mode: stages.attack(cell, recipe, mode))
+            found = walk(name, functools.partial(stages.attack, cell, recipe, mode))
             if found is not None:
                 tables[name] = stages.outcome_table(found[0])
                 recipes[f"recipe:{recipe}"] = found[1]
                 if mode == "calibrated":
                     attacked[recipe] = {outcome.id: outcome for outcome in found[0]}
-    for explainer in job.spec.explainers:
-        name = f"explain:{explainer}"
-        if cell.task.kind != "classification":
-            walk.skip(name, f"{explainer} explains texts with one label; {cell.task.name} is a tagging task")
-            continue
-        adversarial = attacked.get(keys.drift_recipe(job.spec), {})
-        table = walk(name, lambda explainer=explainer, pairs=adversarial: stages.explain(cell, explainer, pairs))
-        if table is not None:
-            tables[name] = table
+    if cell.task.kind != "classification":
+        for explainer in job.spec.explainers:
+            walk.skip(f"explain:{explainer}", f"explains texts with one label; {cell.task.name} is a tagging task")
+        return
+    found = walk("explain", lambda: explaining.explain(cell, attacked.get(keys.drift_recipe(job.spec), {})))
+    tables |= {f"explain:{explainer}": table for explainer, table in (found or {}).items()}
 
 
 def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -> None:
@@ -178,7 +178,7 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
         elif job.donor is None:
             walk.skip(name, "needs the baseline of a second seed")
         else:
-            table = walk(name, lambda recipe=recipe, donor=job.donor: stages.transfer(cell, donor, recipe))
+            table = walk(name, functools.partial(stages.transfer, cell, job.donor, recipe))
             if table is not None:
                 tables[name] = table
     table = walk("throughput", lambda: stages.measure(cell))
@@ -203,7 +203,5 @@ def donors(specs: list[Spec]) -> dict[str, Spec]:
 
 def use_threads(count: int) -> None:
     """Torch threads of this process; a pool gives each of its processes one, since they share the cores."""
-    import torch
-
     os.environ["OMP_NUM_THREADS"] = str(count)
     torch.set_num_threads(count)

@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.lexicon import Lexicon, LexiconMissing
-
 from attacks import lexicon
+from attacks.lexicon import Lexicon, LexiconMissing
 from training import registry
 from training.errors import UserError
 from training.resources import Resources
@@ -75,15 +74,14 @@ def open_lexicon(resources: Resources) -> Lexicon:
 @functools.lru_cache(maxsize=2)
 def _lexicon(folder: Path) -> Lexicon:
     # one opened lexicon per process: its caches are shared by all victims
-    lexicon.prepare_textattack(folder)
-    return lexicon.open_lexicon(folder)
+    return Lexicon(folder)
 
 
 def lexicon_folder(resources: Resources) -> Path:
     return resources.cache / "lexicon"
 
 
-def build_lexicon(resources: Resources, progress: Callable[[str, int, int], None] | None = None) -> Lexicon:
+def build_lexicon(resources: Resources, progress: Callable[[str], None] | None = None) -> Lexicon:
     """Derives the attack lexicon from the fetched resources; returns at once when it is already there."""
     wordnet, glove, encoder = (resources.path(name) for name in ("wordnet", "glove", "minilm-l6"))
     return lexicon.build(lexicon_folder(resources), wordnet=wordnet, glove=glove, encoder=encoder, progress=progress)

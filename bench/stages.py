@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from attacks.lexicon import Lexicon
 from scipy.special import softmax
 
 from attacks import engine as attack_engine
+from attacks.lexicon import Lexicon
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
-from bench.keys import attack_key, evaluate_key, explain_key, stage_key, train_key
+from bench.keys import attack_key, evaluate_key, stage_key, train_key
 from bench.spec import Spec
 from bench.work import Work, append_line, read_lines, subset
-from explain import engine as explain_engine
-from explain import faithfulness
-from explain import metrics as explain_metrics
 from training import loop, ner_metrics, registry, throughput
 from training.calibration import fit_temperature
 from training.hooks import Context, Mitigation, Settings, Stack
@@ -70,6 +67,11 @@ class Cell:
         if folder is None:
             raise FileNotFoundError("the train stage is not finished")
         return open_classifier(folder, self.task, self.spec.settings["max_length"], self.spec.seed)
+
+    @functools.cached_property
+    def victim(self) -> Victim:
+        """The fine-tuned model as the attacker sees it; its memory of logits serves both temperatures."""
+        return Victim(self.classifier.logits)
 
 
 def open_stack(spec: Spec) -> Stack:
@@ -170,7 +172,7 @@ def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str,
             cell.tick(stage, done, len(samples))
 
         attack_engine.attack(
-            Victim(cell.classifier.logits, temperature),
+            cell.victim.with_temperature(temperature),
             samples,
             module,
             lexicon=cell.lexicon(),
@@ -228,26 +230,6 @@ def transfer(cell: Cell, donor: Spec, recipe: str) -> pd.DataFrame:
         return {"id": [o.id for o in fooled], "correct": correct}
 
     return pd.DataFrame(cell.work.run(f"transfer-{recipe}", key, make)[1])
-
-
-def explain(cell: Cell, explainer: str, attacked: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Attributes the first attacked texts, scores faithfulness, and compares with their adversarial versions."""
-    module = registry.load("explain.methods", explainer)
-
-    def make(folder: Path) -> dict[str, Any]:
-        samples = attacked_samples(cell)[: cell.spec.sizes.explained]
-        rows: dict[str, list[Any]] = {}
-        for done, sample in enumerate(samples, start=1):
-            for name, value in _explain_one(cell, module, sample, attacked.get(sample.id)).items():
-                rows.setdefault(name, []).append(value)
-            cell.tick(f"explain:{explainer}", done, len(samples))
-        return rows
-
-    return pd.DataFrame(cell.work.run(f"explain-{explainer}", explain_key(cell.spec, explainer), make)[1])
-
-
-def _explain_one(cell: Cell, module: Any, sample: Sample, outcome: Outcome | None) -> dict[str, Any]:
-    raise NotImplementedError((explain_engine, faithfulness, explain_metrics, module, sample, outcome))
 
 
 def measure(cell: Cell) -> pd.DataFrame:

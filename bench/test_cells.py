@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from bench.metrics import scores
+import numpy as np
+
+from bench.extraction import extract
+from bench.record import Record
 from bench.run import Job
 from bench.stages import attacked_samples
 from bench.store import Store
+
+
+def scores(record: Record, store: Store) -> dict[str, float]:
+    """Every metric of one record, without interval: metric -> value."""
+    found = {}
+    for name, values in extract(record, functools.partial(store.tables, record)).items():
+        below = len(values.top) if values.bottom is None else float(np.sum(values.bottom))
+        if below:
+            found[name] = float(np.sum(values.top)) / below
+    return found
 
 
 def test_predict(benchmark: Any, job: Job, store: Store) -> None:
     """Times predictions of the attacked texts on the finished checkpoint; fails when the cell failed."""
     record = store.read(job.spec.id)
     benchmark.group = f"predict {job.spec.sizes.attacked} texts: {job.spec.task}, {job.spec.model}"
-    benchmark.extra_info.update(spec_id=record.spec_id, **scores(store, record))
+    benchmark.extra_info.update(spec_id=record.spec_id, **scores(record, store))
     cell = job.open(lambda *_: None)
     if record.stages["train"].status == "ok":
         texts = [sample.text for sample in attacked_samples(cell)] or [e.text for e in cell.task.test[:50]]

@@ -24,7 +24,7 @@ def test_training_step(benchmark: Any, job: Job, store: Store) -> None:
     benchmark.pedantic(
         lambda batch: session.step(batch).item(), setup=lambda: ((next(batches),), {}), rounds=ROUNDS, warmup_rounds=1
     )
-    table = store.table(job.spec.id, "throughput")
-    if table is not None:
-        medians = table.groupby("arm")["seconds"].median()
+    record = store.read(job.spec.id)
+    if "throughput" in record.tables:
+        medians = store.tables(record, "throughput").groupby("arm")["seconds"].median()
         benchmark.extra_info["step_time_ratio"] = float(medians["this"] / medians["baseline"])

@@ -14,7 +14,7 @@ from bench.run import Job
 from bench.run_checks import HOUSE
 from bench.stages import Tick
 
-GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+GRID = (1e-4, 3e-4, 1e-3, 3e-3)
 RECORD = HOUSE / "training" / "learning_rates.csv"
 
 

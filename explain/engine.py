@@ -58,7 +58,7 @@ class Batch:
 
     def select(self, rows: Sequence[int]) -> Batch:
         """The same batch with only these rows."""
-        kept = torch.tensor(list(rows), dtype=torch.long, device=self.inputs.device)
+        kept = torch.tensor(list(rows), dtype=torch.long)  # on the CPU it indexes tensors of any device
         names = ("inputs", "baselines", "attention_mask", "word_of", "targets", "others", "margins", "baseline_margins")
         parts: dict[str, Any] = {name: getattr(self, name)[kept] for name in names}
         return replace(self, **parts, seeds=tuple(self.seeds[row] for row in rows))
@@ -119,7 +119,9 @@ def explain(
             wanted = None if targets is None else [targets[index] for index in chunk]
             texts_here = [encoded[index] for index in chunk]
             batch = _batch(model, texts_here, wanted, seed, batch_tokens)
-            scores = explainer.attribute(batch, settings).detach().double().cpu()
+            scores = (
+                explainer.attribute(batch, settings).detach().cpu().double()
+            )  # in this order: not every device has float64
             for row, index in enumerate(chunk):
                 done[index] = _attribution(batch, row, encoded[index], scores[row], explainer.HAS_COMPLETENESS)
     return [done[index] for index in range(len(texts))]

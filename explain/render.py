@@ -41,10 +41,13 @@ def scale(rows: Sequence[tuple[str, Attribution]]) -> float:
     return max((abs(score) for _, attribution in rows for score in attribution.scores), default=0.0) or 1.0
 
 
-def word_strips(rows: Sequence[tuple[str, Attribution]]) -> str:
-    """Rows of (name, Attribution) as one HTML fragment without STYLE, on a shared scale; everything escaped."""
-    largest = scale(rows)
-    return "\n".join(_strip(name, attribution, largest) for name, attribution in rows)
+def word_strips(rows: Sequence[tuple[str, Attribution]], *, shared: bool = True) -> str:
+    """Rows of (name, Attribution) as one HTML fragment without STYLE; everything escaped.
+
+    shared: one scale for all rows, right for one explainer on several models or texts; False scales each
+    row by itself, right for explainers whose units differ (`random` has none).
+    """
+    return "\n".join(_strip(*row, scale(rows if shared else [row])) for row in rows)
 
 
 def word_strip(attribution: Attribution, name: str = "") -> str:
@@ -63,8 +66,8 @@ def _strip(name: str, attribution: Attribution, largest: float) -> str:
     return f'<div class="tb-strip">{label}{words}{more}</div>'
 
 
-def save_strips(rows: Sequence[tuple[str, Attribution]], path: Path) -> Path:
-    """Draw rows of (name, Attribution) to a .png or .svg file, on a shared scale; returns the path.
+def save_strips(rows: Sequence[tuple[str, Attribution]], path: Path, *, shared: bool = True) -> Path:
+    """Draw rows of (name, Attribution) to a .png or .svg file; returns the path. shared: see word_strips.
 
     The same rows give the same bytes. Raises ValueError on another suffix or no rows.
     """
@@ -72,15 +75,14 @@ def save_strips(rows: Sequence[tuple[str, Attribution]], path: Path) -> Path:
         raise ValueError(f"{path.name}: give a name that ends in .png or .svg")
     if not rows:
         raise ValueError("no rows to draw: give one (name, Attribution) at least")
-    lines = [line for name, attribution in rows for line in _lines(name, attribution)]
+    lines = [(line, scale(rows if shared else [row])) for row in rows for line in _lines(*row)]
     figure = Figure(figsize=(_COLUMNS * _SIZE * 0.6 / 72 + 0.4, _LINE * len(lines) + 0.3))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.set_xlim(-1, _COLUMNS + 2)
     axes.set_ylim(-len(lines) + 0.3, 1.0)
-    largest = scale(rows)
-    for row, line in enumerate(lines):
+    for row, (line, largest) in enumerate(lines):
         for column, word, score in line:
             _draw(axes, column, -row, word, None if score is None else score / largest)
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}

@@ -172,12 +172,11 @@ def score(classifier: Classifier, task: Task, examples: Sequence[Example]) -> fl
 
 
 def predict_tags(classifier: Classifier, examples: Sequence[Example]) -> list[list[str]]:
-    """A tag for every word; words cut off by `max_length` are O."""
-    tags = []
-    for example, rows in zip(examples, classifier.word_logits([e.words for e in examples]), strict=True):
-        found = [classifier.labels[i] for i in rows.argmax(axis=1)] if len(rows) else []
-        tags.append(found + ["O"] * (len(example.words) - len(found)))
-    return tags
+    """A tag for every word; words the model does not see (cut off by `max_length`, or invisible) are O."""
+    return [
+        [classifier.labels[row.argmax()] if np.isfinite(row).all() else "O" for row in rows]
+        for rows in classifier.word_logits([example.words for example in examples])
+    ]
 
 
 def fine_tune(

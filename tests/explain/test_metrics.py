@@ -28,14 +28,14 @@ def test_the_gap_is_comprehensiveness_less_its_reverse() -> None:
 @pytest.mark.parametrize("words", [2, 3, 5, 6])
 def test_exact_search_is_the_best_of_all_orders(words: int) -> None:
     for seed in range(5):
-        margins = metrics.MaskCache(table_margins(words, seed, pairs=3.0))
+        margins = metrics.MaskCache(table_margins(words, seed, curve=3.0))
         assert best_gap(margins, words, Search())[0] == pytest.approx(_brute(margins, words))
 
 
 def test_the_short_search_is_near_the_exact_one() -> None:
     ratios = []
     for seed in range(60):
-        margins = metrics.MaskCache(table_margins(10, seed, pairs=2.0))
+        margins = metrics.MaskCache(table_margins(10, seed, curve=2.0))
         exact = best_gap(margins, 10, Search(exact_words=10))[0]
         ratios.append(best_gap(margins, 10, Search())[0] / exact)
     assert max(ratios) <= 1 + 1e-9
@@ -73,7 +73,7 @@ def test_the_oracle_order_scores_one_and_its_reverse_minus_one() -> None:
     weights = np.random.default_rng(2).normal(size=15)
     assert metrics.dnaopc(lambda keep: keep @ weights, weights, 0) == pytest.approx(1.0)
     assert metrics.dnaopc(lambda keep: keep @ weights, -weights, 0) == pytest.approx(-1.0)
-    margins = table_margins(5, 3, pairs=3.0)
+    margins = table_margins(5, 3, curve=3.0)
     best = max(itertools.permutations(range(5)), key=lambda p: metrics.faithfulness_gap(margins, p))
     scores = np.empty(5)
     scores[list(best)] = np.arange(5, 0, -1)

@@ -46,6 +46,8 @@ def test_bars_side_and_shared_scale() -> None:
     assert "--tb:0.500" in page
     assert "--tb:1.000" in page
     assert "7 words not read" in page
+    apart = word_strips([("one", _attribution(("a", "b"))), ("two", _attribution(("a", "b", "c", "d")))], shared=False)
+    assert apart.count("--tb:1.000") == 2
     assert "<style>" in STYLE
     assert "<style>" not in page
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.metrics import f1_score
@@ -15,13 +16,13 @@ LABELS = ("O", "B-PER", "I-PER")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_model: Path):
+def tokenizer(tiny_model: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model, local_files_only=True)
 
 
-def test_only_a_words_first_piece_has_its_tag(tokenizer) -> None:
+def test_only_a_words_first_piece_has_its_tag(tokenizer: Any) -> None:
     aligned = align(["the", "xyz", "film"], [0, 1, 2], tokenizer, 32)
     pieces = tokenizer.convert_ids_to_tokens(aligned.input_ids)
     assert pieces == ["[CLS]", "the", "x", "##y", "##z", "film", "[SEP]"]
@@ -29,7 +30,7 @@ def test_only_a_words_first_piece_has_its_tag(tokenizer) -> None:
     assert aligned.truncated == 0
 
 
-def test_the_labelled_pieces_are_the_words_in_order(tokenizer) -> None:
+def test_the_labelled_pieces_are_the_words_in_order(tokenizer: Any) -> None:
     rng = random.Random(1)
     for _ in range(50):
         words = [rng.choice(["the", "film", "borrower", "u.s.", "don't", "x"]) for _ in range(rng.randint(1, 12))]
@@ -40,20 +41,20 @@ def test_the_labelled_pieces_are_the_words_in_order(tokenizer) -> None:
         assert words_from_predictions(aligned, per_piece) == tags
 
 
-def test_words_beyond_the_limit_are_counted_and_read_as_o(tokenizer) -> None:
+def test_words_beyond_the_limit_are_counted_and_read_as_o(tokenizer: Any) -> None:
     aligned = align(["film"] * 10, [1] * 10, tokenizer, 6)
     assert len(aligned.input_ids) == 6
     assert aligned.truncated == 6
     assert words_from_predictions(aligned, [1] * 6) == [1] * 4 + [0] * 6
 
 
-def test_a_word_without_pieces_does_not_shift_the_others(tokenizer) -> None:
+def test_a_word_without_pieces_does_not_shift_the_others(tokenizer: Any) -> None:
     aligned = align(["good", "\u200b", "film"], [1, 0, 2], tokenizer, 32)
     assert aligned.truncated == 1
     assert words_from_predictions(aligned, [0, 1, 2, 0]) == [1, 0, 2]
 
 
-def test_mismatched_words_and_tags_are_refused(tokenizer) -> None:
+def test_mismatched_words_and_tags_are_refused(tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="2 words but 1 tags"):
         align(["a", "b"], [0], tokenizer, 8)
     with pytest.raises(ValueError, match="3 predictions for 4 pieces"):
@@ -86,7 +87,7 @@ def _corpus() -> tuple[list[list[str]], list[list[int]], list[list[int]]]:
     return words, gold, predicted
 
 
-def test_counting_o_and_padding_would_turn_an_f1_of_091_into_097_and_we_count_neither(tokenizer) -> None:
+def test_counting_o_and_padding_would_turn_an_f1_of_091_into_097_and_we_count_neither(tokenizer: Any) -> None:
     words, gold, predicted = _corpus()
     share = sum(tag != 0 for tags in gold for tag in tags) / sum(map(len, gold))
     assert 0.13 < share < 0.17
@@ -110,7 +111,7 @@ def test_counting_o_and_padding_would_turn_an_f1_of_091_into_097_and_we_count_ne
     assert entity_f1(names[0], through) == ours
 
 
-def test_unaligned_labels_would_ruin_a_perfect_tagger_and_ours_are_aligned(tokenizer) -> None:
+def test_unaligned_labels_would_ruin_a_perfect_tagger_and_ours_are_aligned(tokenizer: Any) -> None:
     words, gold, _ = _corpus()
     names = [[LABELS[tag] for tag in tags] for tags in gold]
     aligned_back, unaligned = [], []

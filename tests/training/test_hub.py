@@ -83,7 +83,7 @@ def test_jsonl_with_text_labels_needs_no_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["parquet", "card"])
 def test_tags_get_their_names(tmp_path: Path, where: str) -> None:
     names = ["O", "B-PER", "I-PER"]
-    data = {"tokens": [["Ann", "Lee", str(i)] for i in range(60)], "ner_tags": [[1, 2, 0]] * 60}
+    data: dict[str, list] = {"tokens": [["Ann", "Lee", str(i)] for i in range(60)], "ner_tags": [[1, 2, 0]] * 60}
     feature = {"ner_tags": {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "List"}}
     parquet(tmp_path / "default" / "train" / "0000.parquet", data, feature if where == "parquet" else None)
     if where == "card":
@@ -189,7 +189,7 @@ def test_other_broken_models_are_refused(model: Path) -> None:
         hub_model(str(model))
     config.write_text(good)
     (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002.safetensors"}}')
-    with pytest.raises(UserError, match="model-00002.safetensors is missing"):
+    with pytest.raises(UserError, match=r"model-00002\.safetensors is missing"):
         hub_model(str(model))
     (model / "model.safetensors.index.json").unlink()
     (model / "tokenizer.json").unlink()

@@ -106,3 +106,16 @@ def test_padding_does_not_change_logits(make_context, sentiment_task):
     together = classifier.logits(texts)
     alone = np.concatenate([classifier.logits([text]) for text in texts])
     assert np.allclose(together, alone, atol=1e-5)
+
+
+def test_words_without_pieces_or_cut_off_do_not_shift_the_others(make_context, tagging_task):
+    from dataclasses import replace
+
+    from training.loop import predict_tags
+
+    classifier, context = make_context(tagging_task, epochs=12)
+    trained = fine_tune(classifier, Stack([]), context).classifier
+    example = replace(tagging_task.test[0], words=("\u200b", "the", "film", "was"), tags=(0, 0, 1, 0))
+    assert predict_tags(trained, [example]) == [["O", "O", "B-THING", "O"]]
+    trained.max_length = 4  # [CLS], two pieces, [SEP]
+    assert predict_tags(trained, [example])[0][3] == "O"

@@ -162,7 +162,7 @@ def test_converted_tags_are_noted(tmp_path: Path) -> None:
 
 
 GOOD = "good,yes\n"
-BAD = {
+BAD: dict[str, tuple[str, str | bytes, str]] = {
     "empty": ("a.csv", "", "the file is empty"),
     "blank": ("a.csv", " \n\n", "the file is empty"),
     "header only": ("a.csv", "text,label\n", "holds no examples"),

@@ -1,0 +1,135 @@
+"""Which Records may stand in one table: boards of arms, each arm a mitigation over its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.metrics import Missing, Values
+from bench.record import Record
+from bench.stats import Difference, Interval
+
+
+@dataclass
+class Arm:
+    """One row: a mitigation with its hyper-parameters, over its seeds."""
+
+    label: str
+    records: list[Record] = field(default_factory=list)
+    values: dict[str, dict[int, Values]] = field(default_factory=dict)
+    cells: dict[str, Interval | Missing] = field(default_factory=dict)
+    masking: list[str] = field(default_factory=list)
+    difference: Difference | None = None
+    p_adjusted: float | None = None
+    verdict: str = ""
+    below: str = ""
+    rank: int | None = None
+    no_rank: str = ""
+
+    @property
+    def seeds(self) -> int:
+        """Seeds with at least one measured metric."""
+        return len({seed for by_seed in self.values.values() for seed in by_seed})
+
+    @property
+    def failures(self) -> list[str]:
+        return [f"seed {r.spec.get('seed')}: {r.reason}" for r in self.records if r.status == "failed"]
+
+    def fact(self, name: str) -> Any:
+        """An entry of the summaries that all seeds share; several are joined, None where unknown."""
+        found = {json.dumps(r.summary.get(name, r.spec.get(name))) for r in self.records}
+        known = sorted(found - {"null"})
+        return json.loads(known[0]) if len(known) == 1 else ", ".join(known) or None
+
+
+@dataclass
+class Board:
+    """One comparable set of arms, in order; `metrics` are the full names shown, `score` the one ranked by."""
+
+    task: str
+    model: str
+    tier: str
+    fingerprint: dict[str, Any]
+    arms: list[Arm] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    score: str = "worst_case"
+    notes: list[str] = field(default_factory=list)
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        text = f"{self.task} / {self.model} / {self.tier}"
+        return text if self.number == 1 else f"{text} ({self.number})"
+
+
+def comparability(record: Record) -> dict[str, Any]:
+    """What two records must share to stand in one column: data, model, sizes, budget, attacks and explainers."""
+    kept = ("data", "model", "task", "lexicon")
+    found = {
+        key: value
+        for key, value in record.fingerprints.items()
+        if key in kept or key.startswith(("recipe:", "explainer:"))
+    }
+    for key in ("sizes", "budget_per_word", "lexicon_fingerprint"):
+        if key in record.spec:
+            found[key] = record.spec[key]
+    return found
+
+
+def place(boards: list[Board], record: Record, values: Mapping[str, Values]) -> None:
+    """Puts a record on the first board it contradicts in nothing; a failed one has fewer fingerprints to contradict."""
+    prints = comparability(record)
+    task, model, tier = (str(record.spec.get(key)) for key in ("task", "model", "tier"))
+    for board in boards:
+        shared = board.fingerprint.keys() & prints.keys()
+        same = (board.task, board.model, board.tier) == (task, model, tier)
+        if same and all(board.fingerprint[key] == prints[key] for key in shared):
+            break
+    else:
+        board = Board(task, model, tier, {})
+        boards.append(board)
+    board.fingerprint |= prints
+    identity = _identity(record)
+    arm = next((a for a in board.arms if _identity(a.records[0]) == identity), None)
+    if arm is None:
+        arm = Arm(str(record.spec.get("mitigation")))
+        board.arms.append(arm)
+    arm.records.append(record)
+    for name, value in values.items():
+        arm.values.setdefault(name, {})[int(record.spec["seed"])] = value  # type: ignore[arg-type]
+
+
+def _identity(record: Record) -> str:
+    """An arm is a whole Spec but for its seed: two epsilons are two rows."""
+    return json.dumps({k: v for k, v in record.spec.items() if k != "seed"}, sort_keys=True)
+
+
+def why_apart(board: Board, twins: list[Board]) -> str:
+    keys = sorted(
+        key
+        for key in board.fingerprint
+        if any(key in t.fingerprint and t.fingerprint[key] != board.fingerprint[key] for t in twins)
+    )
+    return f"not comparable with the other boards of this name: they differ in {', '.join(keys)}"
+
+
+def tell_apart(arms: list[Arm]) -> None:
+    """Gives arms of one mitigation but different settings names of their own."""
+    for label in {arm.label for arm in arms}:
+        same = [arm for arm in arms if arm.label == label]
+        if len(same) < 2:
+            continue
+        flat = [_flat({k: v for k, v in arm.records[0].spec.items() if k != "seed"}) for arm in same]
+        differing = sorted(k for k in set().union(*flat) if len({json.dumps(one.get(k)) for one in flat}) > 1)
+        for arm, settings in zip(same, flat, strict=True):
+            shown = ", ".join(f"{key.rpartition('.')[2]}={settings.get(key)}" for key in differing)
+            arm.label = f"{label} [{shown}]"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return {prefix: value}
+    return {k: v for key, inner in items for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}

@@ -1,0 +1,1 @@
+"""The leaderboard in print: Markdown, CSV, LaTeX, JSON, HTML and the terminal."""

