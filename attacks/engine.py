@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -85,17 +85,17 @@ def fingerprint(recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int
         "name": name,
         "version": module.VERSION,
         "engine": VERSION,
+        "kind": module.KIND,
         "components": module.COMPONENTS,
         "lexicon": lexicon.fingerprint if set(module.NEEDS) - {"stopwords"} else "stopwords",
         "textattack": version("textattack"),
         "budget_per_word": budget_per_word,
-        "constraints": "per word edits, once per word, no stop words",
     }
 
 
-def _open(recipe: str | ModuleType) -> tuple[str, Any]:
+def _open(recipe: str | ModuleType) -> tuple[str, Recipe]:
     module = importlib.import_module(f"attacks.recipes.{recipe}") if isinstance(recipe, str) else recipe
-    return module.__name__.rpartition(".")[2], module
+    return module.__name__.rpartition(".")[2], cast(Recipe, module)
 
 
 def _check(samples: Sequence[Sample], finished: Mapping[str, Outcome], budget_per_word: int) -> None:

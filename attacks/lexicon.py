@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -233,7 +234,8 @@ def prepare_textattack(folder: Path) -> None:
     data = str(folder / "nltk_data")
     if data not in nltk.data.path:
         nltk.data.path.insert(0, data)
-    if "textattack" in sys.modules:
+    logging.getLogger("textattack.shared.utils.install").setLevel(logging.ERROR)
+    if "textattack" in sys.modules:  # it found stop words then, and our recipes take all other data from the lexicon
         return
     import huggingface_hub.constants  # noqa: F401
 
@@ -250,6 +252,4 @@ def prepare_textattack(folder: Path) -> None:
             for name in set(os.environ) - set(before):
                 del os.environ[name]
             os.environ.update(before)
-    import logging
-
     logging.getLogger("textattack.shared.utils.install").setLevel(logging.ERROR)

@@ -122,7 +122,7 @@ def report(results: Results = Path("results"), out_dir: Annotated[Path | None, t
     from bench import leaderboard
     from bench.store import Store
 
-    store = Store(results)
+    store = _existing(results, Store)
     leaderboard.write(store, out_dir or results)
     leaderboard.show(store, out)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from transformers import AutoTokenizer
 
+from attacks.lexicon import Lexicon
 from bench import run, sources
 from bench.run import Job
 from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, tier, with_baseline
@@ -54,10 +57,12 @@ def plan(request: Request) -> list[Job]:
     seeds = request.seeds or chosen.seeds
     stacks = [_stack(text) for text in with_baseline(request.mitigations or chosen.mitigations)]
     locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
-    lexicon_fingerprint = sources.open_lexicon(resources).fingerprint
+    tasks = [run.task_of(locator, request.cache) for locator in locators]
+    lexicon = sources.open_lexicon(resources)
+    users = [registry.load("attacks.recipes", name) for name in recipes]
+    _check_lexicon(lexicon, [*users, *(m.plugin for stack in stacks for m in stack.mitigations)])
     jobs: list[Job] = []
-    for locator in locators:
-        task = run.task_of(locator, request.cache)
+    for locator, task in zip(locators, tasks, strict=True):
         length = _max_length(task, model_folder)
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
@@ -67,7 +72,7 @@ def plan(request: Request) -> list[Job]:
             for seed in range(seeds):
                 rate, source = _rate(request, model_name, stack)
                 asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
-                settings = Settings(**asked)
+                settings = _settings(asked)
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
@@ -83,7 +88,7 @@ def plan(request: Request) -> list[Job]:
                     recipes=tuple(recipes),
                     explainers=tuple(explainers),
                     budget_per_word=chosen.budget_per_word,
-                    lexicon_fingerprint=lexicon_fingerprint,
+                    lexicon_fingerprint=lexicon.fingerprint,
                 )
                 jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache, None))
     return _with_donors(jobs)
@@ -102,6 +107,24 @@ def _stack(text: str) -> Stack:
             raise UserError(f"'{text}': the baseline is what every mitigation starts from; leave it out of the stack.")
         mitigations.append(Mitigation(name, plugin, registry.configure(plugin, values)))
     return Stack(mitigations)
+
+
+def _check_lexicon(lexicon: Lexicon, plugins: Iterable[ModuleType]) -> None:
+    for plugin in plugins:
+        if missing := set(getattr(plugin, "NEEDS", ())) - set(lexicon.parts):
+            name = plugin.__name__.rpartition(".")[2]
+            raise UserError(
+                f"'{name}' needs {', '.join(sorted(missing))} of the attack lexicon; get it with: temper fetch"
+            )
+
+
+def _settings(asked: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.") from error
 
 
 def _max_length(task: Task, model_folder: Path) -> int:

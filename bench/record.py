@@ -124,14 +124,10 @@ def from_json(text: str, source: str = "the record") -> Record:
     try:
         data = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{source} is torn or no JSON ({error}); delete it and run again to redo it."
-        ) from error
+        raise UserError(f"{source} is torn or no JSON ({error}); delete it and run again to redo it.") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UserError(
-            f"{source} has schema {version}, this suite reads up to {SCHEMA_VERSION}; update TemperBench."
-        )
+        raise UserError(f"{source} has schema {version}, this suite reads up to {SCHEMA_VERSION}; update TemperBench.")
     try:
         return Record.model_validate(data)
     except ValidationError as error:

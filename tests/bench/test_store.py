@@ -50,7 +50,7 @@ def test_the_same_result_again_is_fine_and_another_one_is_named(tmp_path: Path) 
     first = store.write(make_record(), {"clean": SMALL, "telemetry": large(seconds=1.0)})
     again = store.write(make_record(created="2026-02-02T00:00:00+00:00"), {"clean": SMALL, "telemetry": large(2.0)})
     assert again == first
-    with pytest.raises(StoreError, match="another result of the same spec .*telemetry"):
+    with pytest.raises(StoreError, match=r"another result of the same spec .*telemetry"):
         store.write(make_record(), {"clean": SMALL, "telemetry": large(shift=0.1)})
     assert store.read(first.spec_id) == first
 

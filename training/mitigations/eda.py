@@ -23,6 +23,7 @@ from training.task import Example
 FAMILY = "generalisation"
 VERSION = 1
 TASKS = ("classification",)
+NEEDS = ("synonyms",)
 
 
 @dataclass(frozen=True)

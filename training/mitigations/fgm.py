@@ -4,9 +4,10 @@ Miyato, Dai and Goodfellow, "Adversarial Training Methods for Semi-Supervised Te
 1605.07725, equations 5-6: r = epsilon * g / ||g||_2 with g the gradient of the loss with respect to the embeddings of
 the whole sequence; the model is trained on L(e) + L(e + r).
 
-Deviations: the paper normalises an LSTM's embeddings to unit variance and uses epsilon 5; a pretrained encoder's
-embeddings stay as they are and epsilon is 1 per sequence, the usual choice for BERT-type models. Special tokens and
-padding are not perturbed. The clean loss is back-propagated first, so that its gradient serves both the parameters and
+Deviations: the paper perturbs an LSTM's normalised embeddings; a pretrained encoder's embeddings stay as they are, so
+epsilon has another scale. It was chosen on BERT-tiny (mean norm of a word's embedding 0.68) by validation accuracy on
+movie_reviews at learning rate 3e-4: 1.0 and 0.3 stayed at 0.55, chance; 0.1 reached 0.78. Special tokens and padding
+are not perturbed. The clean loss is back-propagated first, so that its gradient serves both the parameters and
 the perturbation: two forward and two backward passes a step.
 """
 
@@ -26,8 +27,8 @@ BACKPROPAGATES = True
 
 @dataclass(frozen=True)
 class Config:
-    epsilon: float = 1.0
-    """L2 norm of the perturbation of one sequence's embeddings, > 0; 1.0 is common practice for BERT-type encoders."""
+    epsilon: float = 0.1
+    """L2 norm of the perturbation of one sequence's embeddings, > 0; the largest of 1.0, 0.3, 0.1 that still learnt."""
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon < 1e3:

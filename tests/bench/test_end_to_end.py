@@ -1,0 +1,203 @@
+"""The whole path on a tiny random encoder and made-up data: run, resume, report, gate. No network, no resources."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attacks import lexicon
+from bench import campaign, gate, leaderboard, run
+from bench.plan import Request, plan
+from bench.record import comparable
+from bench.store import Store
+from training.errors import UserError
+
+HOSTILE = ['<script>alert("x")</script> was good', "=cmd|' /C calc'!A1 was awful", '"quoted", comma film was great']
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    lexicon.minimal(folder / "lexicon")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 short texts whose class one word decides, some of them hostile."""
+    rng = random.Random(1)
+    words = {"bad": ["bad", "awful", "dull", "boring"], "good": ["good", "great", "fine", "superb"]}
+    rows = {}
+    while len(rows) < 237:
+        label = rng.choice(["bad", "good"])
+        filler = " ".join(rng.choice(["the", "film", "was", "very", "and", "plot", "of", "scene"]) for _ in range(6))
+        rows[f"{filler} {rng.choice(words[label])} ."] = label
+    rows |= dict(zip(HOSTILE, ["good", "bad", "good"], strict=True))
+    path = tmp_path_factory.mktemp("data") / "mine.csv"
+    lines = ['"' + text.replace('"', '""') + f'",{label}' for text, label in rows.items()]
+    path.write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def ask(cache: Path, data: Path, tiny_model: Path):
+    def make(results: Path, **changes) -> Request:
+        values = {
+            "tier": "smoke",
+            "data": data,
+            "model": str(tiny_model),
+            "mitigations": ["fgm"],
+            "recipes": ["deepwordbug"],
+            "seeds": 2,
+            "results": results,
+            "cache": cache,
+            "settings": {"epochs": 12, "learning_rate": 5e-3},
+        }
+        return Request(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished(ask, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder of 2 arms x 2 seeds, computed by two worker processes."""
+    results = tmp_path_factory.mktemp("results")
+    outcome = campaign.run_all(ask(results), workers=2)
+    assert outcome.failed == {}
+    assert len(outcome.computed) == 4
+    leaderboard.write(Store(results), results)
+    return results
+
+
+def test_every_stage_of_every_record_is_there(finished):
+    store = Store(finished)
+    for record in store:
+        assert record.status == "ok"
+        assert {stage.status for stage in record.stages.values()} == {"ok"}
+        assert set(record.tables) == {
+            "telemetry", "clean", "attack:deepwordbug:calibrated", "attack:deepwordbug:raw", "transfer:deepwordbug",
+            "explain:integrated_gradients", "explain:random", "throughput",
+        }  # fmt: skip
+        assert store.tables(record, "clean")["correct"].mean() > 0.9
+
+
+def test_all_arms_see_the_same_texts(finished):
+    store = Store(finished)
+    seen = {tuple(store.tables(record, "attack:deepwordbug:raw")["id"]) for record in store}
+    assert len(seen) == 1
+
+
+def test_a_second_run_computes_nothing(finished, ask):
+    assert campaign.run_all(ask(finished), workers=1).computed == []
+
+
+def test_the_report_gives_the_same_bytes(finished):
+    names = ("leaderboard.md", "leaderboard.csv", "leaderboard.html", "leaderboard.json", "leaderboard.tex")
+    before = {name: (finished / name).read_bytes() for name in names}
+    for name in names:
+        (finished / name).unlink()
+    leaderboard.write(Store(finished), finished)
+    assert {name: (finished / name).read_bytes() for name in names} == before
+
+
+def test_the_same_spec_gives_the_same_samples_in_any_parallelism(finished, ask, tmp_path):
+    campaign.run_all(ask(tmp_path, mitigations=[]), workers=1)
+    other = Store(tmp_path)
+    ids = [spec_id for spec_id in other.ids() if "--baseline--" in spec_id]
+    assert len(ids) == 2
+    for spec_id in ids:
+        assert comparable(other.read(spec_id)) == comparable(Store(finished).read(spec_id))
+
+
+def test_a_vs_a_passes_and_a_planted_drop_fails(finished, tmp_path):
+    assert gate.check(Store(finished), Store(finished)).exit_code == 0
+    worse = Store(tmp_path / "worse", write=True)
+    for record in Store(finished):
+        tables = {name: Store(finished).tables(record, name) for name in record.tables}
+        clean = tables["clean"]
+        clean.loc[: int(0.8 * len(clean)), "correct"] = False
+        worse.write(record, tables)
+    verdict = gate.check(Store(finished), worse)
+    assert verdict.exit_code == 1
+    assert any("clean accuracy" in reason for reason in verdict.reasons)
+
+
+def test_hostile_texts_stay_text(finished, ask):
+    for name in ("leaderboard.html", "leaderboard.md", "leaderboard.csv"):
+        assert "<script>alert" not in (finished / name).read_text()
+    loaded = plan(ask(finished))[0]
+    task = run.task_of(loaded.task_locator, loaded.cache)
+    assert set(HOSTILE) <= {example.text for rows in task.splits.values() for example in rows}
+
+
+def test_a_failing_cell_is_a_row_with_its_reason(ask, tmp_path, capfd):
+    """A model folder that vanished between plan and run is a status, not the run's end."""
+    request = ask(tmp_path, mitigations=[], seeds=1, settings={"epochs": 1, "learning_rate": 5e-3, "max_length": 4})
+    job = plan(request)[0]
+    broken = run.Job(job.spec, job.task_locator, tmp_path / "no-such-model", job.results, job.cache, None)
+    assert run.finish(broken, lambda *_: None) == "failed"
+    record = Store(tmp_path).read(job.spec.id)
+    assert record.status == "failed"
+    assert "safetensors" in (record.reason or "")
+    leaderboard.write(Store(tmp_path), tmp_path)
+    assert "safetensors" in (tmp_path / "leaderboard.md").read_text()
+
+
+@pytest.mark.slow
+def test_kill_9_and_the_same_command_again(finished, ask, cache, data, tiny_model, tmp_path):
+    """Killed in the middle, run again: the records equal an undisturbed run's."""
+    command = [
+        sys.executable, "-m", "bench.cli", "run", "--tier", "smoke", "--data", str(data), "--model", str(tiny_model),
+        "--mitigation", "fgm", "--recipe", "deepwordbug", "--seeds", "2", "--results", str(tmp_path / "r"),
+        "--epochs", "12", "--learning-rate", "5e-3", "--jobs", "2",
+    ]  # fmt: skip
+    environment = {**os.environ, "TEMPERBENCH_CACHE": str(cache)}
+    work = tmp_path / "r" / "work"
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(work.glob("attack-*")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    again = Store(tmp_path / "r")
+    assert again.ids() == Store(finished).ids()
+    for spec_id in again.ids():
+        assert comparable(again.read(spec_id)) == comparable(Store(finished).read(spec_id))
+
+
+def test_plan_checks_everything_first(ask, tmp_path):
+    for change, message in [
+        ({"mitigations": ["fmg"]}, "Did you mean 'fgm'"),
+        ({"mitigations": ["fgm:epsilon=-1"]}, "epsilon is -1"),
+        ({"mitigations": ["clip_none+baseline"]}, "leave it out of the stack"),
+        ({"recipes": ["textfoolr"]}, "Did you mean 'textfooler'"),
+        ({"recipes": ["textfooler"]}, "temper fetch"),
+        ({"explainers": ["gradcam"]}, "unknown explainer"),
+        ({"tier": "big"}, "unknown tier"),
+        ({"model": "bert-huge"}, "unknown model"),
+        ({"data": tmp_path / "absent.csv"}, "absent.csv"),
+        ({"settings": {"epochs": 0, "learning_rate": 1e-3}}, "epochs"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            plan(ask(tmp_path, **change))
+
+
+def test_record_files_are_strict_json(finished):
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for path in (finished / "records").glob("*.json"):
+        data = json.loads(path.read_text(), parse_constant=refuse)
+        assert next(iter(data)) == "schema_version"
