@@ -69,10 +69,9 @@ def plan(request: Request) -> list[Job]:
                 if not request.mitigations:
                     continue
                 raise UserError(refusal)
+            rate, source = _rate(request, model_name, stack)
+            asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
             for seed in range(seeds):
-                rate, source = _rate(request, model_name, stack)
-                asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
-                settings = _settings(asked)
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
@@ -82,7 +81,7 @@ def plan(request: Request) -> list[Job]:
                     mitigations=tuple(_mitigation_spec(m) for m in stack.mitigations),
                     seed=seed,
                     tier=request.tier,
-                    settings=settings.model_dump(),
+                    settings=_settings(asked).model_dump(),
                     learning_rate_source=source,
                     sizes=chosen.sizes,
                     recipes=tuple(recipes),

@@ -57,7 +57,7 @@ def test_a_resumable_stage_finds_what_it_wrote(tmp_path):
 
 def test_nan_never_reaches_a_file(tmp_path):
     with pytest.raises(ValueError, match="Out of range float"):
-        Work(tmp_path).run("s", "k", lambda folder: {"x": float("nan")})
+        Work(tmp_path).run("s", "k", lambda _: {"x": float("nan")})
     assert Work(tmp_path).done("s", "k") is None
 
 
@@ -89,9 +89,8 @@ def test_the_subset_is_nested_and_blind_to_order():
 
 
 def test_one_run_per_folder(tmp_path):
-    with locked(tmp_path / "r"):
-        with pytest.raises(UserError, match="another run is writing"), locked(tmp_path / "r"):
-            pass
+    with locked(tmp_path / "r"), pytest.raises(UserError, match="another run is writing"), locked(tmp_path / "r"):
+        pass
     with locked(tmp_path / "r"):
         pass
 
