@@ -47,6 +47,7 @@ def request_of(config: pytest.Config) -> Request:
 def pytest_configure(config: pytest.Config) -> None:
     # third parties' deprecations must not end a run of hours; the suite's own tests keep them as errors
     config.addinivalue_line("filterwarnings", "default")
+    config.addinivalue_line("markers", "first_seed_only: one benchmark per mitigation, not per seed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
