@@ -13,6 +13,7 @@ from bench.plan import Request, plan
 from bench.record import Record, StageResult
 from bench.run import Job
 from bench.spec import Spec
+from bench.stages import Tick
 from bench.store import Store
 from bench.work import locked
 from training.errors import UserError
@@ -61,9 +62,15 @@ def _have(store: Store, job: Job, retry_failed: bool) -> bool:
 def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Console, store: Store) -> dict[str, str]:
     donors = {job.donor.id for job in missing if job.donor is not None}
     needed = [job for job in jobs if job.spec.id in donors or job in missing]
-    work = progress.Work([job.spec for job in needed], lambda spec: _steps(spec, needed))
+    tasks = {job.spec.task: run.task_of(job.task_locator, job.cache) for job in needed}
+    work = progress.Work(
+        [job.spec for job in needed],
+        lambda spec: _steps(spec, len(tasks[spec.task].train)),
+        lambda spec: tasks[spec.task].kind == "classification",
+    )
     labels = {job.spec.id: f"{job.spec.task} {job.spec.mitigation} s{job.spec.seed}" for job in needed}
     crashed: dict[str, str] = {}
+    before: dict[str, dict[str, StageResult]] = {}
     failed: dict[str, str] = {}
     with progress.Display(work, labels, console) as display:
         console.print(f"{len(missing)} cells to run with {workers} worker process(es)", highlight=False)
@@ -72,16 +79,23 @@ def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Con
                 raise value
             if isinstance(value, BaseException):
                 crashed[spec_id] = f"{type(value).__name__}: {value}"
+            else:
+                before[spec_id] = dict(value)
             work.finish(spec_id, [stage for _, stage in work.weights if stage != "throughput"])
         run.use_threads(1)
         alive = [job for job in missing if job.spec.id not in crashed]
         # step times are taken here, one cell after the other, while nothing else of the run is going on
-        pool.run_here(alive, run.measure, display.update)
+        for spec_id, value in pool.run_here(alive, run.measure, display.update).items():
+            before[spec_id] |= value if isinstance(value, dict) else {}
         for job in missing:
             if job.spec.id in crashed:
                 store.write(_crash_record(job, crashed[job.spec.id]), {}, replace=True)
                 failed[job.spec.id] = crashed[job.spec.id]
-        for spec_id, value in pool.run_here(alive, run.finish, display.update).items():
+
+        def finish(job: Job, tick: Tick) -> str:
+            return run.finish(job, tick, before[job.spec.id])
+
+        for spec_id, value in pool.run_here(alive, finish, display.update).items():
             if isinstance(value, BaseException):
                 raise value
             if value == "failed":
@@ -92,9 +106,7 @@ def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Con
     return failed
 
 
-def _steps(spec: Spec, jobs: list[Job]) -> int:
-    job = next(job for job in jobs if job.spec.id == spec.id)
-    available = len(run.task_of(job.task_locator, job.cache).train)
+def _steps(spec: Spec, available: int) -> int:
     count = min(available, spec.sizes.train or available)
     return int(spec.settings["epochs"]) * math.ceil(count / int(spec.settings["batch_size"]))
 

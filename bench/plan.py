@@ -69,7 +69,7 @@ def plan(request: Request) -> list[Job]:
                 if not request.mitigations:
                     continue
                 raise UserError(refusal)
-            rate, source = _rate(request, model_name, stack)
+            rate, source = _rate(request, task.name, model_name, stack)
             asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
             for seed in range(seeds):
                 spec = Spec(
@@ -147,10 +147,10 @@ def _unfit(stack: Stack, kind: str) -> str | None:
     return None
 
 
-def _rate(request: Request, model: str, stack: Stack) -> tuple[float, str]:
+def _rate(request: Request, task: str, model: str, stack: Stack) -> tuple[float, str]:
     if "learning_rate" in request.settings:
         return request.settings["learning_rate"], "given by the user"
-    return learning_rate(model, [(m.name, m.plugin) for m in stack.mitigations])
+    return learning_rate(task, model, [(m.name, m.plugin) for m in stack.mitigations])
 
 
 def _mitigation_spec(mitigation: Mitigation) -> MitigationSpec:

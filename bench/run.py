@@ -12,7 +12,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,19 @@ def task_of(locator: str, cache: Path | None) -> Task:
 
 @dataclass
 class Walk:
-    """Runs stages one by one and turns whatever happens into a StageResult."""
+    """Runs stages one by one and turns whatever happens into a StageResult.
 
-    results: dict[str, StageResult]
+    A stage that failed in an earlier phase (`before`) is not tried again: what diverged once diverges twice.
+    """
+
+    work: Work
+    before: Mapping[str, StageResult] = field(default_factory=dict)
+    results: dict[str, StageResult] = field(default_factory=dict)
 
     def __call__(self, name: str, stage: Callable[[], Any]) -> Any:
+        if name in self.before and self.before[name].status == "failed":
+            self.results[name] = self.before[name]
+            return None
         started = time.perf_counter()
         try:
             value = stage()
@@ -75,7 +83,8 @@ class Walk:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             self.results[name] = StageResult(status="failed", reason=reason, seconds=time.perf_counter() - started)
             return None
-        self.results[name] = StageResult(status="ok", reason=None, seconds=time.perf_counter() - started)
+        # what the stage took when it was computed, not what reading it back takes
+        self.results[name] = StageResult(status="ok", reason=None, seconds=self.work.seconds)
         return value
 
     def skip(self, name: str, reason: str) -> None:
@@ -84,20 +93,20 @@ class Walk:
 
 def core(job: Job, tick: Tick) -> dict[str, StageResult]:
     """Trains, evaluates, attacks and explains; every finished stage is in the Work folder."""
-    return _collect(job, tick, with_others=False)[0]
+    return _collect(job, tick, {}, with_others=False)[0]
 
 
 def measure(job: Job, tick: Tick) -> dict[str, StageResult]:
     """Step times beside the baseline's; call it while nothing else runs."""
-    walk = Walk({})
     cell = job.open(tick)
+    walk = Walk(cell.work)
     walk("throughput", lambda: stages.measure(cell))
     return walk.results
 
 
-def finish(job: Job, tick: Tick) -> str:
-    """Assembles and writes the Record; returns its status. Finished stages are read, missing ones are run."""
-    results, summary, tables, recipes = _collect(job, tick, with_others=True)
+def finish(job: Job, tick: Tick, before: Mapping[str, StageResult]) -> str:
+    """Assembles and writes the Record, returns its status. Finished stages are read; `before`: earlier results."""
+    results, summary, tables, recipes = _collect(job, tick, before, with_others=True)
     failed = {name: stage.reason for name, stage in results.items() if stage.status == "failed"}
     record = Record(
         schema_version=1,
@@ -125,8 +134,9 @@ def finish(job: Job, tick: Tick) -> str:
 Collected = tuple[dict[str, StageResult], dict[str, Any], dict[str, pd.DataFrame], dict[str, Any]]
 
 
-def _collect(job: Job, tick: Tick, *, with_others: bool) -> Collected:
-    cell, walk = job.open(tick), Walk({})
+def _collect(job: Job, tick: Tick, before: Mapping[str, StageResult], *, with_others: bool) -> Collected:
+    cell = job.open(tick)
+    walk = Walk(cell.work, before)
     summary: dict[str, Any] = {"learning_rate_source": job.spec.learning_rate_source, "temperature": None}
     tables: dict[str, pd.DataFrame] = {}
     recipes: dict[str, Any] = {}

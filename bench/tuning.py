@@ -39,12 +39,13 @@ def tune(
     found = pool.run_phase([job for *_, job in jobs], train_only, pool.default_workers(), lambda *_: None)
     rows = [
         {
+            "task": job.spec.task,
             "model": model,
             "mitigation": mitigation,
             "learning_rate": f"{rate:g}",
             "validation_score": f"{found[job.spec.id][0]:.4f}",
-            "steps": found[job.spec.id][1],
-            "seed": job.spec.seed,
+            "steps": str(found[job.spec.id][1]),
+            "seed": str(job.spec.seed),
         }
         for mitigation, rate, job in jobs
         if isinstance(found[job.spec.id], tuple)
@@ -52,7 +53,7 @@ def tune(
     for mitigation, rate, job in jobs:
         if isinstance(found[job.spec.id], BaseException):
             console.print(f"{mitigation} at {rate:g} failed: {found[job.spec.id]}", highlight=False)
-    _record(model, mitigations, rows)
+    _record(rows)
     for row in rows:
         console.print(f"{row['mitigation']:<20} {row['learning_rate']:>8}  {row['validation_score']}", highlight=False)
 
@@ -62,11 +63,13 @@ def train_only(job: Job, tick: Tick) -> tuple[float, int]:
     return summary["validation_score"], summary["steps"]
 
 
-def _record(model: str, mitigations: Sequence[str], rows: list[dict[str, object]]) -> None:
+def _record(rows: list[dict[str, str]]) -> None:
+    arm = ("task", "model", "mitigation")
+    made = {tuple(row[name] for name in arm) for row in rows}
     with RECORD.open(encoding="utf8", newline="") as stream:
         reader = csv.DictReader(stream)
         fields = list(reader.fieldnames or [])
-        kept = [row for row in reader if (row["model"], row["mitigation"]) not in {(model, m) for m in mitigations}]
+        kept = [row for row in reader if tuple(row[name] for name in arm) not in made]
     with RECORD.open("w", encoding="utf8", newline="") as stream:
         writer = csv.DictWriter(stream, fields, lineterminator="\n")
         writer.writeheader()

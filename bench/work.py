@@ -27,6 +27,8 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.seconds = 0.0
+        """How long the stage that was run or read last took to compute."""
 
     def done(self, stage: str, key: str) -> Path | None:
         """The folder of a finished stage, or None."""
@@ -38,17 +40,21 @@ class Work:
     ) -> tuple[Path, dict[str, Any]]:
         """The stage's folder and result; unless it is done, `make(folder)` writes its files and returns the result."""
         if folder := self.done(stage, key):
-            return folder, json.loads((folder / RESULT).read_text(encoding="utf8"))["result"]
+            stored = json.loads((folder / RESULT).read_text(encoding="utf8"))
+            self.seconds = stored["seconds"]
+            return folder, stored["result"]
         final, partial = self.folder / f"{stage}-{key}", self.folder / f"{stage}-{key}.partial"
         if not resumable:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         result = make(partial)
-        report = {"seconds": round(time.perf_counter() - started, 3), "result": result}
+        seconds = round(time.perf_counter() - started, 3)
+        report = {"seconds": seconds, "result": result}
         (partial / RESULT).write_text(json.dumps(report, allow_nan=False), encoding="utf8")
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
+        self.seconds = seconds
         return final, result
 
 

@@ -143,7 +143,7 @@ def test_a_failing_cell_is_a_row_with_its_reason(ask, tmp_path, capfd):
     request = ask(tmp_path, mitigations=[], seeds=1, settings={"epochs": 1, "learning_rate": 5e-3, "max_length": 4})
     job = plan(request)[0]
     broken = run.Job(job.spec, job.task_locator, tmp_path / "no-such-model", job.results, job.cache, None)
-    assert run.finish(broken, lambda *_: None) == "failed"
+    assert run.finish(broken, lambda *_: None, {}) == "failed"
     record = Store(tmp_path).read(job.spec.id)
     assert record.status == "failed"
     assert "safetensors" in (record.reason or "")

@@ -1,0 +1,63 @@
+"""Where an arm's learning rate comes from."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from training import learning_rates
+
+ROWS = {
+    ("movies", "small", "baseline"): 3e-4,
+    ("movies", "small", "fgm"): 1e-3,
+    ("movies", "small", "lora"): 2e-3,
+    ("names", "small", "baseline"): 1e-4,
+}
+PLAIN = SimpleNamespace()
+PAPER = SimpleNamespace(LEARNING_RATE=5e-4, LEARNING_RATE_SOURCE="paper")
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "stack", "rate", "source"),
+    [
+        ("movies", "small", [("fgm", PLAIN)], 1e-3, "grid of 'fgm' on movies"),
+        ("names", "small", [("baseline", PLAIN)], 1e-4, "grid of 'baseline' on names"),
+        ("names", "small", [("fgm", PLAIN)], 1e-3, "grid of 'fgm' on movies"),
+        ("movies", "small", [("fgm", PLAIN), ("lora", PAPER)], 2e-3, "grid of 'lora' on movies"),
+        ("movies", "small", [("eda", PLAIN)], 3e-4, "grid of 'baseline' on movies"),
+        ("movies", "large", [("lora", PAPER)], 5e-4, "paper"),
+        ("movies", "large", [("fgm", PLAIN)], learning_rates.UNTUNED, "nobody tuned"),
+    ],
+)
+def test_from_the_nearest_evidence(monkeypatch, task, model, stack, rate, source):
+    monkeypatch.setattr(learning_rates, "_grid", lambda: ROWS)
+    found = learning_rates.learning_rate(task, model, stack)
+    assert found[0] == rate
+    assert source in found[1]
+
+
+def test_every_arm_of_the_recorded_grid_had_the_same_budget():
+    import csv
+    from collections import defaultdict
+    from importlib import resources
+
+    text = resources.files("training").joinpath("learning_rates.csv").read_text()
+    budgets = defaultdict(set)
+    for row in csv.DictReader(text.splitlines()):
+        budgets[row["task"], row["model"]].add((row["mitigation"], row["learning_rate"], row["steps"], row["seed"]))
+    assert budgets
+    for rows in budgets.values():
+        per_arm = defaultdict(set)
+        for mitigation, *point in rows:
+            per_arm[mitigation].add(tuple(point))
+        assert len({frozenset(points) for points in per_arm.values()}) == 1
+
+
+def test_the_best_point_wins_and_ties_go_to_the_smaller_rate(monkeypatch, tmp_path):
+    table = "task,model,mitigation,learning_rate,validation_score,steps,seed\n" + "".join(
+        f"t,m,a,{rate},{score},1,0\n" for rate, score in [(1e-3, 0.7), (1e-4, 0.8), (1e-5, 0.8), (1e-2, 0.1)]
+    )
+    (tmp_path / "learning_rates.csv").write_text(table)
+    monkeypatch.setattr(learning_rates.resources, "files", lambda _: tmp_path)
+    assert learning_rates._grid() == {("t", "m", "a"): 1e-5}
