@@ -176,7 +176,11 @@ def _attack_and_explain(
             walk.skip(f"explain:{explainer}", f"explains texts with one label; {cell.task.name} is a tagging task")
         return
     found = walk("explain", lambda: explaining.explain(cell, attacked.get(keys.drift_recipe(job.spec), {})))
-    tables |= {f"explain:{explainer}": table for explainer, table in (found or {}).items()}
+    for explainer, table in (found or {}).items():
+        if judge := cell.stack.trained_on(explainer):
+            walk.skip(f"explain:{explainer}", f"'{judge}' was trained on this explainer, which cannot judge it")
+        else:
+            tables[f"explain:{explainer}"] = table
 
 
 def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -> None:

@@ -184,6 +184,11 @@ class Stack:
         if len(rivals) > 1:
             raise UserError(f"'{rivals[0].name}' and '{rivals[1].name}' cannot stack: {reason}. Choose one.")
 
+    def trained_on(self, explainer: str) -> str | None:
+        """The first mitigation whose training looks at `explainer` (TRAINED_ON_EXPLAINERS), or None."""
+        names = (m.name for m in self.mitigations if explainer in getattr(m.plugin, "TRAINED_ON_EXPLAINERS", ()))
+        return next(names, None)
+
     def prepare_data(self, examples: Sequence[Example], context: Context) -> Sequence[Example]:
         for mitigation in self.mitigations:
             if hook := mitigation.hook("prepare_data"):

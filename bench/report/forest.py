@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from bench import metrics
 from bench.board import Board
 
-WIDTH, LABELS, LINE = 720, 240, 24
+PLOT, LABELS, LINE = 470, 240, 24
+LETTER = 7
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Forest:
     """A drawing: bars, the pixel of no difference, the band that does not matter, and tick marks (x, text)."""
 
     title: str
+    width: int
     height: int
     zero: float
     band: tuple[float, float]
@@ -50,8 +52,10 @@ def plot(board: Board) -> Forest | None:
     smallest = metrics.of(board.score).smallest_difference or 0.0
     reach = 1.1 * max(smallest, *(abs(edge) for _, _, low, high in arms for edge in (low, high)))
 
+    names = min(LABELS, 20 + LETTER * max(len(arm.label) for arm, *_ in arms))
+
     def pixel(value: float) -> float:
-        return round(LABELS + (value + reach) / (2 * reach) * (WIDTH - LABELS - 10), 1)
+        return round(names + (value + reach) / (2 * reach) * PLOT, 1)
 
     bars = tuple(
         Bar(
@@ -69,4 +73,5 @@ def plot(board: Board) -> Forest | None:
     marks = [k * step for k in range(-int(reach / step), int(reach / step) + 1)]
     ticks = tuple((pixel(mark), f"{100 * mark:+.0f}" if mark else "0") for mark in marks)
     title = f"{metrics.title(board.score)}: difference to the baseline, points"
-    return Forest(title, LINE * (len(bars) + 2), pixel(0.0), (pixel(-smallest), pixel(smallest)), bars, ticks)
+    band = (pixel(-smallest), pixel(smallest))
+    return Forest(title, names + PLOT + 20, LINE * (len(bars) + 2), pixel(0.0), band, bars, ticks)

@@ -14,7 +14,8 @@ import jinja2
 from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
-from bench.report import forest, sections
+from bench.report import forest, sections, wording
+from bench.report.sections import Section
 from bench.stats import Difference, Interval
 
 TEX = {
@@ -38,20 +39,22 @@ def render(boards: Sequence[Board]) -> dict[str, str]:
 
 
 def markdown(boards: Sequence[Board]) -> str:
+    """Per board the verdict with its notes, fit to be pasted elsewhere, then the tables behind it."""
     lines = ["# TemperBench leaderboard", ""]
     for board in boards:
-        lines += [f"## {_md(board.name)}", "", _md(sections.caption(board)), ""]
-        for section in (sections.verdict(board), *sections.details(board)):
-            lines += [
-                f"### {section.title}",
-                "",
-                _md_row(section.header),
-                _md_row(["---"] * len(section.header), raw=True),
-            ]
-            lines += [_md_row([cell.text for cell in row]) for row in section.rows]
-            lines.append("")
-        lines += [f"- {_md(remark)}" for remark in sections.remarks(board)] + [""]
+        lines += [f"## {_md(board.name)}", "", _md(wording.caption(board)), ""]
+        lines += _md_table(sections.verdict(board))
+        lines += [f"- {_md(remark)}" for remark in (*wording.legend(board), *wording.remarks(board))] + [""]
+        for section in sections.details(board):
+            lines += [f"### {_md(section.title)}", "", *_md_table(section)]
+            lines += [_md(section.note), ""] if section.note else []
     return "\n".join(lines if boards else [*lines, EMPTY, ""])
+
+
+def _md_table(section: Section) -> list[str]:
+    marks = [":---" if name in sections.WORDS else "---:" for name in section.header]
+    rows = [_md_row([cell.text for cell in row]) for row in section.rows]
+    return [_md_row(section.header), _md_row(marks, raw=True), *rows, ""]
 
 
 def _md_row(cells: Sequence[str], raw: bool = False) -> str:
@@ -166,11 +169,11 @@ def html(boards: Sequence[Board]) -> str:
     parts = [
         {
             "name": board.name,
-            "caption": sections.caption(board),
+            "caption": wording.caption(board),
             "sections": [sections.verdict(board), *sections.details(board)],
-            "remarks": sections.remarks(board),
+            "remarks": [*wording.legend(board), *wording.remarks(board)],
             "forest": forest.plot(board),
         }
         for board in boards
     ]
-    return environment.get_template("board.html.j2").render(boards=parts, empty=EMPTY) + "\n"
+    return environment.get_template("board.html.j2").render(boards=parts, empty=EMPTY, words=sections.WORDS) + "\n"

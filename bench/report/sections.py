@@ -1,36 +1,65 @@
-"""A board as tables of printed cells, the same for every format."""
+"""A board as tables of printed cells, the same for every file format."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 from bench import metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
+from bench.report.wording import CONTROL, family, flags, heading
 from bench.stats import Difference, Interval
 
 UNKNOWN = "—"
 FORMATS = {"share": "{:.1f}", "x": "{:.2f}", "gap": "{:.3f}", "tau": "{:.3f}", "s": "{:.1f}"}
-UNITS = {"share": "%", "x": "x"}
-ARROWS = {"higher": "↑", "lower": "↓", None: ""}
-SECTIONS = {"clean": "Accuracy and calibration", "ood": "Accuracy and calibration", "attack": "Robustness"}
-SECTIONS |= {"transfer": "Robustness", "explain": "Explanations"}
-TITLES = ("Accuracy and calibration", "Robustness", "Explanations", "Cost")
-# what a newcomer looks at first; the terminal shows these beside the verdict
-HEADLINES = (
-    "ood_accuracy", "ood_f1", "aua_calibrated", "transfer_accuracy", "ece_calibrated", "dnaopc", "drift_tau",
-    "step_time_ratio", "peak_memory_ratio", "trainable_share",
+WORDS = ("mitigation", "family", "verdict", "flags", "learning rate from")
+WIDEST = 12
+# title, the metrics in it, and what must be known to read it
+SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (
+        "Robustness and calibration",
+        ("aua_calibrated", "ood_accuracy", "ood_f1", "transfer_accuracy", "ece_calibrated", "ece_raw"),
+        "AUA: accuracy under attack over all attacked texts, after temperature calibration. Transfer: accuracy on the "
+        "adversarial texts of the baseline of another seed. ECE: expected calibration error.",
+    ),
+    (
+        "Explanations",
+        ("dnaopc", "drift_tau", "completeness_failures", "comprehensiveness", "sufficiency", "masked_keeps_class"),
+        "dNAOPC: the faithfulness gap. Drift: rank agreement of a text's attributions with those of its adversarial "
+        "version. Comprehensiveness and sufficiency are shown, never ranked.",
+    ),
+    (
+        "Cost",
+        (
+            "step_time_ratio", "peak_memory_ratio", "trainable_share", "tokens_per_second", "samples_per_second",
+            "train_seconds", "failed_runs",
+        ),
+        "Ratios are to the baseline measured in the same run; medians of several rounds.",
+    ),
+    (
+        "Attacks in detail",
+        (
+            "worst_case_calibrated", "worst_case_raw", "aua_raw", "asr", "queries", "words_changed", "attack_errors",
+        ),
+        "Raw: without temperature calibration. ASR: attack success rate over the texts classified correctly before. "
+        "Queries per attacked text; words changed in successes.",
+    ),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Printed text, the number to sort by (None sorts last) and why there is none."""
+    """A printed value, the number to sort by (None sorts last), a hint, and what follows the value: its interval."""
 
-    text: str
+    main: str
     number: float | None = None
     hint: str = ""
+    rest: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.main} {self.rest}" if self.rest else self.main
 
 
 @dataclass(frozen=True)
@@ -38,33 +67,36 @@ class Section:
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
 
 
 def number(value: float, unit: str) -> str:
     """A value as printed: shares in percent, everything else in its own unit."""
-    return FORMATS.get(unit, "{:.1f}").format(100 * value if unit == "share" else value)
+    text = FORMATS.get(unit, "{:.1f}").format(100 * value if unit == "share" else value)
+    return text if text.strip("-0.") else text.lstrip("-")
 
 
-def measured(cell: Interval | Missing, unit: str, *, interval: bool = True) -> Cell:
+def measured(cell: Interval | Missing, unit: str) -> Cell:
     """`83.1 [80.2, 85.7]`; the value alone where the interval is infinite; a dash and the status where unknown."""
     if isinstance(cell, Missing):
-        return Cell(f"{UNKNOWN} {cell.status.replace('_', ' ')}", None, cell.reason)
+        return Cell(UNKNOWN, None, cell.reason, cell.status.replace("_", " "))
     if cell.value is None:
         return Cell(UNKNOWN)
-    text = number(cell.value, unit)
-    if interval and cell.low is not None and cell.high is not None:
-        text += f" [{number(cell.low, unit)}, {number(cell.high, unit)}]"
-    return Cell(text, cell.value, f"{cell.n} examples, {cell.seeds} seeds" if cell.n else f"{cell.seeds} seeds")
+    known = cell.low is not None and cell.high is not None
+    rest = f"[{number(cell.low, unit)}, {number(cell.high, unit)}]" if known else ""  # type: ignore[arg-type]
+    seeds = f"{cell.seeds} seed{'' if cell.seeds == 1 else 's'}"
+    return Cell(number(cell.value, unit), cell.value, f"{cell.n} examples, {seeds}" if cell.n else seeds, rest)
 
 
-def points(difference: Difference | None, unit: str, direction: str | None = None) -> Cell:
+def points(difference: Difference | None, unit: str) -> Cell:
     """A difference to the baseline, signed, in percentage points for shares."""
     if difference is None:
         return Cell(UNKNOWN)
-    text = signed(difference.value, unit)
+    rest = ""
     if difference.seeds > 1 and difference.low is not None and difference.high is not None:
-        text += f" [{signed(difference.low, unit)}, {signed(difference.high, unit)}]"
-    return Cell(text, difference.value, f"{difference.n} examples, {difference.seeds} seeds, paired")
+        rest = f"[{signed(difference.low, unit)}, {signed(difference.high, unit)}]"
+    hint = f"{difference.n} examples, {difference.seeds} seeds, paired"
+    return Cell(signed(difference.value, unit), difference.value, hint, rest)
 
 
 def signed(value: float, unit: str) -> str:
@@ -72,114 +104,67 @@ def signed(value: float, unit: str) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def heading(name: str) -> str:
-    """`clean accuracy, % ↑`: title, unit, and which way is better."""
-    metric = metrics.of(name)
-    unit = UNITS.get(metric.unit, metric.unit)
-    return f"{metrics.title(name)}, {unit} {ARROWS[metric.direction]}".strip()
+def columns(board: Board, arm: Arm) -> dict[str, Cell]:
+    """The cells of the verdict table by heading; the terminal picks those that fit."""
+    score = arm.cells[board.score]
+    several = arm.difference is not None and arm.difference.seeds > 1 and arm.p_adjusted is not None
+    found = {
+        "rank": Cell(str(arm.rank), arm.rank) if arm.rank else Cell(UNKNOWN, None, arm.no_rank),
+        "mitigation": Cell(arm.label),
+        "family": Cell(family(arm) or UNKNOWN),
+        heading(board.score): measured(score, metrics.of(board.score).unit),
+        "vs baseline, points": points(arm.difference, metrics.of(board.score).unit),
+        "p (Holm)": Cell(probability(arm.p_adjusted or 0.0), arm.p_adjusted) if several else Cell(UNKNOWN),
+        "verdict": Cell(arm.verdict or UNKNOWN),
+    }
+    for name in ("clean_accuracy", "entity_f1"):
+        if name in board.metrics and name != board.score:
+            found[heading(name)] = measured(arm.cells[name], metrics.of(name).unit)
+    found["flags"] = Cell(", ".join(flags(arm)) or UNKNOWN)
+    found["seeds"] = Cell(str(arm.seeds), arm.seeds)
+    found["n"] = Cell(str(score.n), score.n) if isinstance(score, Interval) else Cell(UNKNOWN)
+    return found
 
 
 def verdict(board: Board) -> Section:
     """The first table: rank, ranked number, paired difference to the baseline, clean metric, flags."""
-    clean = [name for name in ("clean_accuracy", "entity_f1") if name in board.metrics and name != board.score]
-    header = ["rank", "mitigation", heading(board.score), "difference to baseline, points", "p (Holm)", "verdict"]
-    header += [*(heading(name) for name in clean), "flags", "failed runs", "seeds", "n"]
-    rows = []
-    for arm in board.arms:
-        score = arm.cells[board.score]
-        several = arm.difference is not None and arm.difference.seeds > 1 and arm.p_adjusted is not None
-        p = (
-            Cell(probability(arm.p_adjusted), arm.p_adjusted)
-            if several and arm.p_adjusted is not None
-            else Cell(UNKNOWN)
-        )
-        rows.append(
-            (
-                Cell(str(arm.rank), arm.rank) if arm.rank else Cell(UNKNOWN, None, arm.no_rank),
-                Cell(arm.label),
-                measured(score, metrics.of(board.score).unit),
-                points(arm.difference, metrics.of(board.score).unit),
-                p,
-                Cell(arm.verdict or UNKNOWN),
-                *(measured(arm.cells[name], metrics.of(name).unit) for name in clean),
-                Cell(", ".join(flags(arm)) or UNKNOWN),
-                Cell(f"{len(arm.failures)} of {len(arm.records)}", len(arm.failures) / len(arm.records)),
-                Cell(str(arm.seeds), arm.seeds),
-                Cell(str(score.n), score.n) if isinstance(score, Interval) else Cell(UNKNOWN),
-            )
-        )
-    return Section("Verdict", tuple(header), tuple(rows))
+    found = [columns(board, arm) for arm in board.arms]
+    return Section("Verdict", tuple(found[0]), tuple(tuple(row.values()) for row in found))
 
 
 def details(board: Board) -> list[Section]:
-    """The remaining metrics by subject; the last table also says where each learning rate comes from."""
+    """The remaining metrics by subject, in tables of at most `WIDEST` columns."""
     sections = []
-    for title in TITLES:
-        names = [name for name in board.metrics if name != board.score and section_of(name) == title]
-        header = ["mitigation", *(heading(name) for name in names)]
-        rows: list[tuple[Cell, ...]] = [
-            (Cell(arm.label), *(measured(arm.cells[name], metrics.of(name).unit) for name in names))
-            for arm in board.arms
+    for title, bases, note in SECTIONS:
+        names = [name for base in bases for name in board.metrics if shown(name, base)]
+        made: list[tuple[str, list[Cell]]] = [
+            (heading(name), [measured(arm.cells[name], metrics.of(name).unit) for arm in board.arms]) for name in names
         ]
         if title == "Cost":
-            header += ["learning rate", "its source"]
-            rows = [row + learning_rate(arm) for row, arm in zip(rows, board.arms, strict=True)]
-        if names:
-            sections.append(Section(title, tuple(header), tuple(rows)))
+            rates = [learning_rate(arm) for arm in board.arms]
+            made += [("learning rate", [r[0] for r in rates]), ("learning rate from", [r[1] for r in rates])]
+        # of equal width, rather than a full one and a rest
+        size = math.ceil(len(made) / math.ceil(len(made) / (WIDEST - 1))) if made else 1
+        for start in range(0, len(made), size):
+            part = made[start : start + size]
+            rows = zip([Cell(arm.label) for arm in board.arms], *(cells for _, cells in part), strict=True)
+            label = title if start == 0 else f"{title}, continued"
+            header = ("mitigation", *(head for head, _ in part))
+            sections.append(Section(label, header, tuple(rows), note if start == 0 else ""))
     return sections
 
 
-def headlines(board: Board) -> Section:
-    """One narrow table of values without intervals, for the terminal."""
-    names = [name for name in board.metrics if name.partition(":")[0] in HEADLINES]
-    names = [name for name in names if not name.endswith(":random")]
-    rows = [
-        (Cell(arm.label), *(measured(arm.cells[n], metrics.of(n).unit, interval=False) for n in names))
-        for arm in board.arms
-    ]
-    return Section("More (intervals are in the files)", ("mitigation", *(heading(n) for n in names)), tuple(rows))
-
-
-def section_of(name: str) -> str:
-    return SECTIONS.get(metrics.table_of(name).partition(":")[0], "Cost")
+def shown(name: str, base: str) -> bool:
+    """Of the control explainer only the floor of the headline is printed; the rest of it is in the CSV and JSON."""
+    found, _, subject = name.partition(":")
+    return found == base and (subject != CONTROL or base == "dnaopc")
 
 
 def learning_rate(arm: Arm) -> tuple[Cell, Cell]:
     rate, source = arm.fact("learning_rate"), arm.fact("learning_rate_source")
-    shown = Cell(f"{rate:g}", rate) if isinstance(rate, (int, float)) else Cell(str(rate or UNKNOWN))
-    return shown, Cell(str(source or UNKNOWN))
-
-
-def flags(arm: Arm) -> list[str]:
-    found = [f"masking ({', '.join(arm.masking)})"] if arm.masking else []
-    if 1 < arm.seeds < 3:
-        found.append("fewer than 3 seeds")
-    return found
-
-
-def remarks(board: Board) -> list[str]:
-    """What must be said below the tables: why an arm has no rank, what failed, what masks, what is not comparable."""
-    found = list(board.notes)
-    for arm in board.arms:
-        if arm.no_rank:
-            found.append(f"{arm.label}: no rank: {arm.no_rank}")
-        found += [f"{arm.label}: failed: {failure}" for failure in arm.failures]
-        if arm.masking:
-            found.append(
-                f"{arm.label}: masking: its raw AUA exceeds the calibrated one by more than 2 points under "
-                f"{', '.join(arm.masking)}; the lower number is ranked"
-            )
-    return found
+    shown_rate = Cell(f"{rate:g}", rate) if isinstance(rate, (int, float)) else Cell(str(rate or UNKNOWN))
+    return shown_rate, Cell(str(source or UNKNOWN))
 
 
 def probability(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def caption(board: Board) -> str:
-    seeds: Sequence[int] = sorted({arm.seeds for arm in board.arms})
-    return (
-        f"{board.name}: ranked by {metrics.title(board.score)}; 95 % intervals over seeds "
-        f"({', '.join(map(str, seeds))}) and examples. A difference counts when it is significant after Holm's "
-        "correction and larger than the smallest difference that matters."
-    )

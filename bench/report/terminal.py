@@ -1,40 +1,160 @@
-"""Boards on a terminal."""
+"""Boards on a terminal: whatever its width, no number is cut and no heading shortened by the machine."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.board import Board
-from bench.report import sections
+from bench import metrics
+from bench.board import Arm, Board
+from bench.report import sections, wording
 from bench.report.formats import EMPTY
-from bench.report.sections import Section
+from bench.report.sections import Cell
 
-STYLES = {"better": "green", "worse": "red", "not distinguishable": "dim"}
+STYLES = {"better": "green", "worse": "red", "not distinguishable": "dim", "not dist.": "dim"}
+SHORT_VERDICTS = {"not distinguishable": "not dist.", "1 seed: not judged": "1 seed"}
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("ood_accuracy", "ood_f1", "ece_calibrated"),
+    ("aua_calibrated", "transfer_accuracy"),
+    ("dnaopc", "drift_tau"),
+    ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
+)
+HEAD_WIDTH, NAME_WIDTH = 10, 15
+Row = tuple[str, list[Cell]]
 
 
 def show(boards: Sequence[Board], console: Console) -> None:
-    """Prints the verdict and the headline numbers of each board, then what must be said about them."""
+    """Prints the verdict and the headline numbers of each board, then how to read them and what must be said."""
     for board in boards:
-        console.print(Text(sections.caption(board), style="bold"))
-        for section in (sections.verdict(board), sections.headlines(board)):
-            console.print(table(section))
-        for remark in sections.remarks(board):
-            console.print(Text(f"- {remark}"), soft_wrap=True)
+        console.print(Text(board.name, style="bold"))
+        console.print(Text(wording.caption(board)))
+        console.print(verdict(board, console.width))
+        if remarks := wording.remarks(board):
+            console.print(_listed("!", remarks))
+        for part in details(board, console.width):
+            console.print(part)
+        console.print(_listed("-", [*wording.legend(board), wording.sources(board)], style="dim"))
         console.print()
     if not boards:
         console.print(Text(EMPTY))
 
 
-def table(section: Section) -> Table:
-    """A rich table; every cell is plain text, so nothing in a record is read as markup."""
-    made = Table(title=section.title, title_justify="left", header_style="bold", pad_edge=False)
-    for position, name in enumerate(section.header):
-        words = position == 0 or name in ("mitigation", "verdict", "flags")
-        made.add_column(Text(name), justify="left" if words else "right", no_wrap=name == "mitigation")
-    for row in section.rows:
-        made.add_row(*(Text(cell.text, style=STYLES.get(cell.text, "")) for cell in row))
-    return made
+def _listed(mark: str, lines: Sequence[str], style: str = "") -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for line in lines:
+        grid.add_row(Text(mark), Text(line, style=style))
+    return grid
+
+
+def verdict(board: Board, width: int) -> Table:
+    """The richest of three verdict tables that fits; in the narrowest only the arms' names may fold."""
+    for without in ((), ("family", "p (Holm)", "seeds", "n")):
+        table = _verdict(board, rich=True, without=without)
+        if _width(table) <= width:
+            return table
+    return _verdict(board, rich=False)
+
+
+def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
+    rows = [sections.columns(board, arm) for arm in board.arms]
+    score, clean = sections.heading(board.score), sections.heading("clean_accuracy")
+    kept = [name for name in rows[0] if name not in without]
+    heads = {score: sections.heading(board.score, terse=True), clean: sections.heading("clean_accuracy", terse=True)}
+    heads |= {"vs baseline, points": "vs baseline", "rank": "#"}
+    if not rich:
+        kept = [name for name in kept if name in ("rank", "mitigation", score, "vs baseline, points", "verdict", clean)]
+    if not rich:
+        heads[clean] = heads[clean].replace(" ", "\n", 1)
+    table = _table()
+    for name in kept:
+        words = name in sections.WORDS
+        head = Text(heads.get(name, name), style="bold")
+        table.add_column(head, justify="left" if words else "right", no_wrap=name != "mitigation", overflow="fold")
+    for arm, row in zip(board.arms, rows, strict=True):
+        cells = [_verdict_cell(name, row[name], arm, rich, short=name == clean and not rich) for name in kept]
+        table.add_row(*cells)
+    return table
+
+
+def _verdict_cell(name: str, cell: Cell, arm: Arm, rich: bool, short: bool) -> Text:
+    text = cell.main if short else cell.text
+    if name == "verdict":
+        text = text if rich else SHORT_VERDICTS.get(text, text)
+        # without a column of flags, a mark sends the reader to the lines below the table
+        return Text(text if rich or not wording.flags(arm) else f"{text} !", style=STYLES.get(text, ""))
+    return Text(text if rich or name != "mitigation" else _broken(text, NAME_WIDTH))
+
+
+def details(board: Board, width: int) -> list[Table]:
+    """The headline metrics as rows and the arms as columns: with intervals if all arms fit, else in several tables."""
+    groups = _rows(board)
+    arms = range(len(board.arms))
+    whole = _transposed(board, groups, arms, intervals=True)
+    if _width(whole) <= width:
+        return [whole]
+    for count in range(1, len(board.arms) + 1):
+        size = math.ceil(len(board.arms) / count)
+        parts = [arms[start : start + size] for start in arms[::size]]
+        tables = [_transposed(board, groups, part, intervals=False) for part in parts]
+        if all(_width(table) <= width for table in tables):
+            break
+    tables[0].title = Text("without intervals: they are in leaderboard.md", style="dim")
+    return tables
+
+
+def _rows(board: Board) -> list[list[Row]]:
+    groups = []
+    for bases in GROUPS:
+        names = [name for base in bases for name in board.metrics if sections.shown(name, base)]
+        groups.append(
+            [
+                (
+                    wording.heading(name, terse=True),
+                    [sections.measured(arm.cells[name], metrics.of(name).unit) for arm in board.arms],
+                )
+                for name in names
+            ]
+        )
+    groups[-1].append(("learning rate", [sections.learning_rate(arm)[0] for arm in board.arms]))
+    return [group for group in groups if group]
+
+
+def _transposed(board: Board, groups: Sequence[Sequence[Row]], arms: range, *, intervals: bool) -> Table:
+    table = _table()
+    table.add_column(Text(""), no_wrap=True)
+    for arm in arms:
+        table.add_column(Text(_broken(board.arms[arm].label, HEAD_WIDTH), style="bold"), justify="right", no_wrap=True)
+    for group in groups:
+        for label, cells in group:
+            picked = [cells[arm] for arm in arms]
+            texts = (Text(cell.text if intervals else cell.main) for cell in picked)
+            table.add_row(Text(label), *texts, end_section=label == group[-1][0])
+    return table
+
+
+def _broken(label: str, width: int) -> str:
+    """A name over several lines of at most `width` letters where its parts allow, broken after what joins them."""
+    lines = [""]
+    for part in re.findall(r"[^_+ ,=]*[_+ ,=]*", label):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _table() -> Table:
+    # this box draws one line below the headings, a blank one between sections and a blank between columns
+    return Table(
+        box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", header_style=""
+    )
+
+
+def _width(table: Table) -> int:
+    """The columns a table needs when nothing in it folds."""
+    return Console(width=10_000).measure(table).maximum

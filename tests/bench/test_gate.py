@@ -73,6 +73,29 @@ def test_a_planted_ten_point_drop_is_worse(filled: Fill, tmp_path: Path) -> None
     assert set(worse.metric) == {"aua_calibrated:deepwordbug", "aua_raw:deepwordbug"}
 
 
+def test_the_same_texts_lost_in_every_seed_of_one_cell_are_worse(filled: Fill, tmp_path: Path) -> None:
+    """Five texts of fifty: fewer independent losses, but nothing else changed, so nothing dilutes them."""
+    store = filled("a", SIX)
+
+    def change(record: Record, tables: dict[str, Any]) -> Record:
+        if record.spec["mitigation"] == "fgm":
+            table = tables["attack:deepwordbug:raw"]
+            table.loc[table["id"].isin(lost), "status"] = "success"
+        return record
+
+    survivors = [
+        set(table.loc[table["status"] == "failed", "id"])
+        for record in store
+        if record.spec["mitigation"] == "fgm"
+        for table in [store.tables(record, "attack:deepwordbug:raw")]
+    ]
+    lost = sorted(set.intersection(*survivors))[:5]
+    assert len(lost) == 5
+    verdict = gate.check(store, edited(store, tmp_path / "worse", change))
+    assert verdict.exit_code == 1
+    assert list(verdict.rows.loc[verdict.rows.verdict == "worse", "metric"]) == ["aua_raw:deepwordbug"]
+
+
 def test_a_drop_below_what_matters_is_the_same(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", SIX)
     assert gate.check(store, edited(store, tmp_path / "b", drop(0.04))).status == "same"

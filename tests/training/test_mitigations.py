@@ -105,6 +105,11 @@ def test_rivals_cannot_stack(pair):
         Stack([one, dataclasses.replace(one, name="second")])
 
 
+def test_says_which_explainer_cannot_judge_it():
+    assert stack_of("lora", "saliency_guided").trained_on("saliency_l2") == "saliency_guided"
+    assert stack_of("lora", "saliency_guided").trained_on("integrated_gradients") is None
+
+
 def test_backpropagating_loss_goes_outermost():
     assert [m.name for m in stack_of("saliency_guided", "fgm")._losses] == ["fgm", "saliency_guided"]
 
