@@ -18,7 +18,7 @@ from training.errors import UserError
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("temperbench")
-    group.addoption("--tier", default="smoke", help="smoke (default), quick, standard or full")
+    group.addoption("--tier", default="quick", help="smoke, quick (default), standard or full")
     group.addoption("--task", action="append", default=[], help="a task; repeatable; the tier's by default")
     group.addoption("--mitigation", action="append", default=[], help="a mitigation; repeatable")
     group.addoption("--recipe", action="append", default=[], help="an attack recipe; repeatable")

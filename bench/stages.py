@@ -62,7 +62,10 @@ class Cell:
 
     @functools.cached_property
     def classifier(self) -> Classifier:
-        """The fine-tuned model; the train stage must be done."""
+        """The fine-tuned model, opened once; the train stage must be done."""
+        return self.open_checkpoint()
+
+    def open_checkpoint(self) -> Classifier:
         folder = self.work.done("train", train_key(self.spec))
         if folder is None:
             raise FileNotFoundError("the train stage is not finished")
@@ -181,12 +184,24 @@ def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str,
             finished=finished,
             on_outcome=record,
         )
+        _still_fool(cell, [Outcome.from_dict(row) for row in read_lines(path)])
         return attack_engine.fingerprint(module, cell.lexicon(), cell.spec.budget_per_word)
 
     name = f"attack-{recipe}-{mode}"
     folder, fingerprint = cell.work.run(name, attack_key(cell.spec, recipe, mode), make, resumable=True)
     by_id = {row["id"]: Outcome.from_dict(row) for row in read_lines(folder / "outcomes.jsonl")}
     return [by_id[sample.id] for sample in samples], fingerprint
+
+
+def _still_fool(cell: Cell, outcomes: list[Outcome]) -> None:
+    """Raises RuntimeError unless every stored adversarial text fools a checkpoint that is opened afresh."""
+    fooled = [o for o in outcomes if o.status == "success" and o.perturbed is not None]
+    if not fooled:
+        return
+    predicted = cell.open_checkpoint().logits([str(o.perturbed) for o in fooled]).argmax(axis=1)
+    weak = sum(int(p == o.label) for p, o in zip(predicted, fooled, strict=True))
+    if weak:
+        raise RuntimeError(f"{weak} of {len(fooled)} stored adversarial texts do not fool the reloaded checkpoint")
 
 
 def outcome_table(outcomes: list[Outcome]) -> pd.DataFrame:

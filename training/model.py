@@ -85,8 +85,8 @@ class Classifier:
             self.module.train(was_training)
 
     def save(self, folder: Path) -> None:
-        """Writes safetensors weights, config and tokenizer into `folder`."""
-        self.module.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        """Writes weights (safetensors, the library's default), config and tokenizer into `folder`."""
+        self.module.save_pretrained(folder)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
 
 
