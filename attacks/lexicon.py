@@ -28,7 +28,7 @@ from typing import Any
 
 from attacks import pos, vectors, wordnet
 from attacks.encoder import SentenceEncoder
-from attacks.stopwords import NLTK
+from attacks.stopwords import NLTK, WITHOUT_VECTORS
 from attacks.vectors import Vectors
 
 VERSION = 1
@@ -217,7 +217,7 @@ def _write_derived(folder: Path, source: Path, glove: Path, report: Callable[[st
     report("reading GloVe")
     base = set(net.lemmas) | pos.lowercase_words(source)
     wanted = base | {form for form, _, lemma in wordnet.inflected_forms() if lemma in base}
-    words, matrix = vectors.read_glove(glove, wanted.__contains__)
+    words, matrix = vectors.read_glove(glove, (wanted - WITHOUT_VECTORS).__contains__)
     vectors.save(vectors.fit(words, matrix, net, report), folder / "vectors")
 
 

@@ -26,7 +26,7 @@ import scipy.sparse as sparse
 
 from attacks.wordnet import WORD, WordNet
 
-VERSION = 1
+VERSION = 2
 NEIGHBOURS = 50  # as many candidates as TextFooler ever asks for
 VOCABULARY = 40_000  # most frequent words kept; GloVe is sorted by frequency
 SYNONYM_SLACK = 0.2

@@ -12,6 +12,7 @@ Deviations, all because the original data cannot be had offline, so results are 
 - parts of speech by Brill's rules (`attacks.pos`) instead of NLTK's perceptron;
 - sentence encoder: all-MiniLM-L6-v2 instead of the Universal Sentence Encoder, with its own threshold (below);
 - stop words are also left alone when capitalised (the paper's texts are in lower case; stock turns "They" to "Their");
+- function words and negations have no vector: they are neither replaced nor proposed;
 - texts shorter than the window are not encoded at all (same result, less work).
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from attacks import lexicon
+from attacks.stopwords import WITHOUT_VECTORS
 from attacks.lexicon import Lexicon, LexiconMissing
 
 
@@ -132,6 +133,7 @@ def test_the_real_lexicon(resources, tmp_path: Path) -> None:
     assert built.synonyms("movie") == ["film", "flick", "pic", "picture"]
     vectors = built.vectors
     index = vectors.index
+    assert not WITHOUT_VECTORS & set(vectors.words)
     for a, b in [("good", "bad"), ("love", "hate"), ("loved", "hated"), ("best", "worst"), ("happy", "sad")]:
         assert index[b] not in vectors.neighbours[index[a]]
         assert index[a] not in vectors.neighbours[index[b]]
