@@ -39,7 +39,21 @@ TEXTFOOLER = frozenset(_TEXTFOOLER.split())
 # Words that carry no content of their own, and those that turn a sentence around: no word vector is kept for them, so
 # they are neither replaced by a near word nor offered as one ("so bad" -> "not bad" is no adversarial example).
 NEGATIONS = frozenset(
-    ("no", "not", "n't", "never", "none", "nobody", "nothing", "neither", "nor", "nowhere", "cannot")
-    + ("hardly", "barely", "scarcely")
+    (
+        "no",
+        "not",
+        "n't",
+        "never",
+        "none",
+        "nobody",
+        "nothing",
+        "neither",
+        "nor",
+        "nowhere",
+        "cannot",
+        "hardly",
+        "barely",
+        "scarcely",
+    )
 )
 WITHOUT_VECTORS = NLTK | TEXTFOOLER | NEGATIONS

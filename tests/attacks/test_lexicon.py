@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from attacks import lexicon
-from attacks.stopwords import WITHOUT_VECTORS
 from attacks.lexicon import Lexicon, LexiconMissing
+from attacks.stopwords import WITHOUT_VECTORS
 
 
 def test_a_full_lexicon_opens_with_all_parts(small_lexicon: Lexicon) -> None:
