@@ -86,7 +86,10 @@ def drift_recipe(spec: Spec) -> str:
 def explain_key(spec: Spec) -> str:
     return stage_key(
         code=code_hash(
-            "explain/*.py", *(f"explain/methods/{name}.py" for name in spec.explainers), "bench/explaining.py"
+            "explain/*.py",
+            "explain/methods/_*.py",
+            *(f"explain/methods/{name}.py" for name in spec.explainers),
+            "bench/explaining.py",
         ),
         libraries=versions("captum"),
         attack=attack_key(spec, drift_recipe(spec), "calibrated"),

@@ -126,8 +126,11 @@ def finish(job: Job, tick: Tick, before: Mapping[str, StageResult]) -> str:
         summary=summary,
         tables={},
     )
-    # the campaign decided that this cell is due; a record it replaces was made by other code, or failed
-    Store(job.results).write(record, tables, replace=True)
+    store = Store(job.results)
+    # the campaign decided that this cell is due: a complete record in its place was made by other code
+    if store.has(job.spec.id) and store.read(job.spec.id).complete:
+        store.supersede(job.spec.id)
+    store.write(record, tables)
     return record.status
 
 

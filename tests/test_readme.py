@@ -65,3 +65,16 @@ def test_every_command_it_names_exists():
     assert named <= known
     targets = set(re.findall(r"^([a-z]+):", (HOUSE / "Makefile").read_text(), re.M))
     assert set(re.findall(r"make (\w+) ", README)) <= targets
+
+
+def test_the_leaderboard_is_what_the_reference_records_say(tmp_path):
+    """Nobody edits the README's numbers: `temper report --results results/reference/quick` gives them."""
+    from bench import leaderboard
+    from bench.store import Store
+
+    leaderboard.write(Store(HOUSE / "results" / "reference" / "quick"), tmp_path)
+    made = (tmp_path / "leaderboard.md").read_text(encoding="utf8")
+    tables = re.findall(r"<!-- from the records -->\n(.*?)<!-- end -->", README, re.S)
+    assert len(tables) == 2
+    for table in tables:
+        assert table.strip() in made

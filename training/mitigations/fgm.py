@@ -1,7 +1,7 @@
 """FGM: one gradient step of adversarial perturbation on the word embeddings.
 
 Miyato, Dai and Goodfellow, "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR 2017, arXiv
-1605.07725, equations 5-6: r = epsilon * g / ||g||_2 with g the gradient of the loss with respect to the embeddings of
+1605.07725: r = epsilon * g / ||g||_2 with g the gradient of the loss with respect to the embeddings of
 the whole sequence; the model is trained on L(e) + L(e + r).
 
 Deviations: the paper perturbs an LSTM's normalised embeddings; a pretrained encoder's embeddings stay as they are, so
