@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.spec import Spec
+from training import registry
 from training.model import device
 
 HOUSE = Path(__file__).resolve().parent.parent
 DRIFT_RECIPE = "textfooler"
 # the modules that decide what a training run computes; fetching, listing and data readers do not (data have a hash)
-TRAINING_CODE = tuple(f"training/{name}.py" for name in ("alignment", "hooks", "loop", "model", "telemetry"))
+LOOP = ("alignment", "hooks", "loop", "model", "passes", "stack", "telemetry")
+TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "training/mitigations/_*.py")
 
 
 @functools.cache
@@ -43,9 +45,15 @@ def stage_key(**inputs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def mitigation_code(name: str) -> tuple[str, ...]:
+    """The source files of a mitigation: its own, and those its USES names (globs relative to the checkout)."""
+    plugin = registry.load("training.mitigations", name)
+    return (f"training/mitigations/{name}.py", *getattr(plugin, "USES", ()))
+
+
 def train_key(spec: Spec) -> str:
     return stage_key(
-        code=code_hash(*TRAINING_CODE, *(f"training/mitigations/{m.name}.py" for m in spec.mitigations)),
+        code=code_hash(*TRAINING_CODE, *(pattern for m in spec.mitigations for pattern in mitigation_code(m.name))),
         libraries=versions("torch", "transformers", "accelerate", "peft", "tokenizers"),
         device=device().type,
         task=spec.task_fingerprint,

@@ -19,9 +19,10 @@ from bench.run import Job
 from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, tier, with_baseline
 from training import registry
 from training.errors import UserError
-from training.hooks import Mitigation, Settings, Stack
+from training.hooks import Settings
 from training.learning_rates import learning_rate
 from training.resources import Resources
+from training.stack import Mitigation, Stack
 from training.task import Task
 
 LENGTHS = (32, 256)

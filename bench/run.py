@@ -51,6 +51,8 @@ class Job:
             self.model_folder,
             Work(self.results / "work"),
             functools.partial(sources.open_lexicon, Resources(self.cache)),
+            lambda name: sources.open_model(name, Resources(self.cache))[1],
+            lambda locator: task_of(locator, self.cache),
             tick,
         )
 

@@ -22,8 +22,9 @@ from bench.spec import Spec
 from bench.work import Work, append_line, read_lines, subset
 from training import loop, ner_metrics, registry, throughput
 from training.calibration import fit_temperature
-from training.hooks import Context, Mitigation, Settings, Stack
+from training.hooks import Context, Settings
 from training.model import Classifier, open_classifier
+from training.stack import Mitigation, Stack
 from training.task import Example, Task
 
 Tick = Callable[[str, int, int], None]
@@ -38,6 +39,8 @@ class Cell:
     model_folder: Path
     work: Work
     lexicon: Callable[[], Lexicon]
+    open_model: Callable[[str], Path]
+    open_task: Callable[[str], Task]
     tick: Tick
 
     @functools.cached_property
@@ -47,18 +50,28 @@ class Cell:
     @functools.cached_property
     def context(self) -> Context:
         settings = Settings(**self.spec.settings)
-        sizes = self.spec.sizes
+        train = subset(self.task.train, self.spec.sizes.train)
+        known = max(2, round(settings.labelled * len(train)))
         task = dataclasses.replace(
             self.task,
-            train=tuple(subset(self.task.train, sizes.train)),
-            validation=tuple(subset(self.task.validation, sizes.validation)),
+            train=tuple(train[:known]),
+            validation=tuple(subset(self.task.validation, self.spec.sizes.validation)),
         )
-        tokenizer = self.build().tokenizer
-        return Context(task, tokenizer, settings, self.spec.seed, self.lexicon)
+        return Context(
+            task,
+            self.build().tokenizer,
+            settings,
+            self.spec.seed,
+            self.lexicon,
+            self.build,
+            self.open_task,
+            tuple(train[known:]),
+        )
 
-    def build(self) -> Classifier:
-        """The pretrained model with a fresh head, not yet fine-tuned."""
-        return open_classifier(self.model_folder, self.task, self.spec.settings["max_length"], self.spec.seed)
+    def build(self, model: str | None = None) -> Classifier:
+        """The pretrained encoder of the cell, or another one by name, with a fresh head, not yet fine-tuned."""
+        folder = self.model_folder if model is None else self.open_model(model)
+        return open_classifier(folder, self.task, self.spec.settings["max_length"], self.spec.seed)
 
     @functools.cached_property
     def classifier(self) -> Classifier:

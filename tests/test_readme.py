@@ -37,9 +37,10 @@ def test_it_is_listed_and_trains(example, sentiment_task, tiny_model):
 
     from bench import listing
     from training import registry
-    from training.hooks import Context, Mitigation, Settings, Stack
+    from training.hooks import Context, Settings
     from training.loop import fine_tune
     from training.model import open_classifier
+    from training.stack import Mitigation, Stack
 
     name, _ = example
     shown = io.StringIO()

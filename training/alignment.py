@@ -62,3 +62,18 @@ def words_from_predictions(aligned: Aligned, predicted: Sequence[int], missing: 
             tags[word] = tag
             seen.add(word)
     return tags
+
+
+def words_of_offsets(
+    text: str, offsets: Sequence[tuple[int, int]], ids: Sequence[int], special: set[int]
+) -> tuple[int | None, ...]:
+    """The white-space word each piece of `text` starts in, from a fast tokenizer's offsets; None for special tokens."""
+    word_at, word = [], -1
+    for position, character in enumerate(text):
+        if not character.isspace() and (position == 0 or text[position - 1].isspace()):
+            word += 1
+        word_at.append(word)
+    return tuple(
+        None if i in special and start == end else max(0, word_at[min(start, len(text) - 1)])
+        for i, (start, end) in zip(ids, offsets, strict=True)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +16,16 @@ import torch
 from accelerate import Accelerator
 
 from training import ner_metrics
-from training.alignment import align
-from training.hooks import IGNORE, Batch, Context, Stack, State
+from training.alignment import align, words_of_offsets
+from training.hooks import IGNORE, Batch, Context, State
 from training.model import Classifier
+from training.stack import Stack
 from training.task import Example, Task
 from training.telemetry import Telemetry
 
 VERSION = 1
 BUCKET = 50
+UNLABELLED = IGNORE  # a text without a label: in no cross-entropy
 
 
 class DivergedError(RuntimeError):
@@ -31,11 +34,14 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Coded:
-    """One tokenised example: pieces, 1 on pieces of words, and the label (an int, or one per piece)."""
+    """One tokenised example: pieces, 1 on pieces of words, the label (an int, or one per piece), and what it has of
+    group (-1: none) and rationale (1 on pieces of words that justify the label)."""
 
     ids: list[int]
     words: list[int]
     label: int | list[int]
+    group: int = -1
+    rationale: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,26 @@ class Trained:
 def encode(examples: Sequence[Example], classifier: Classifier) -> list[Coded]:
     """Tokenises once, before training; texts are cut at the classifier's `max_length`."""
     special = set(classifier.tokenizer.all_special_ids)
+    coded: list[tuple[list[int], int | list[int], Sequence[int | None]]] = []
     if classifier.kind == "classification":
-        texts = [example.text for example in examples]
-        ids = classifier.tokenizer(texts, truncation=True, max_length=classifier.max_length)["input_ids"]
-        labels: list[Any] = [example.label for example in examples]
+        texts, limit = [example.text for example in examples], classifier.max_length
+        made = classifier.tokenizer(texts, truncation=True, max_length=limit, return_offsets_mapping=True)
+        for e, ids, offsets in zip(examples, made["input_ids"], made["offset_mapping"], strict=True):
+            word_of = words_of_offsets(e.text, offsets, ids, special) if e.rationale else ()
+            coded.append((ids, UNLABELLED if e.label is None else e.label, word_of))
     else:
-        aligned = [align(e.words, e.tags, classifier.tokenizer, classifier.max_length) for e in examples]
-        ids = [list(item.input_ids) for item in aligned]
-        labels = [list(item.labels) for item in aligned]
+        for e in examples:
+            item = align(e.words, e.tags, classifier.tokenizer, classifier.max_length)
+            coded.append((list(item.input_ids), list(item.labels), item.word_ids))
     return [
-        Coded(list(row), [int(i not in special) for i in row], label) for row, label in zip(ids, labels, strict=True)
+        Coded(
+            ids,
+            [int(i not in special) for i in ids],
+            label,
+            -1 if e.group is None else e.group,
+            [int(word is not None and bool(e.rationale[word])) for word in word_of] if e.rationale else None,
+        )
+        for e, (ids, label, word_of) in zip(examples, coded, strict=True)
     ]
 
 
@@ -71,11 +87,16 @@ def collate(rows: Sequence[Coded], pad: int) -> Batch:
         return [*values, *[fill] * (length - len(values))]
 
     labels = [row.label if isinstance(row.label, int) else padded(row.label, IGNORE) for row in rows]
+    groups = torch.tensor([row.group for row in rows]) if any(row.group >= 0 for row in rows) else None
+    marked = [padded(row.rationale or [], 0) + [0] * len(row.ids) for row in rows]
+    rationale = torch.tensor([row[:length] for row in marked]) if any(row.rationale for row in rows) else None
     return Batch(
         input_ids=torch.tensor([padded(row.ids, pad) for row in rows]),
         attention_mask=torch.tensor([padded([1] * len(row.ids), 0) for row in rows]),
         word_mask=torch.tensor([padded(row.words, 0) for row in rows]),
         labels=torch.tensor(labels),
+        groups=groups,
+        rationale=rationale,
     )
 
 
@@ -93,20 +114,22 @@ class Session:
     """A model, its optimiser and its data, ready to take steps."""
 
     def __init__(self, classifier: Classifier, stack: Stack, context: Context) -> None:
+        context = dataclasses.replace(context, settings=stack.settings(context.settings))
         settings, task = context.settings, context.task
         torch.manual_seed(context.seed)
         cuda = torch.cuda.is_available()
         self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no", cpu=not cuda)
         self.classifier, self.stack, self.context = classifier, stack, context
         self.rows = encode(stack.prepare_data(task.train, context), classifier)
-        module = stack.prepare_model(classifier.module, context)
+        module, classifier.structure = stack.structure(classifier.module)
+        module = stack.prepare_model(module, context)
         optimizer = stack.optimiser(module, settings)
         module, optimizer = self.accelerator.prepare(module, optimizer)
-        # every arm takes the steps of the unaugmented data: augmentation must not buy extra optimiser steps
-        self.steps_per_epoch = math.ceil(len(task.train) / settings.batch_size)
+        # every arm takes the steps of the unaugmented, labelled data: neither copies nor missing labels change them
+        self.steps_per_epoch = math.ceil((len(task.train) + len(context.unlabelled)) / settings.batch_size)
         self.early_loss: list[torch.Tensor] = []
         generator = torch.Generator().manual_seed(context.seed)
-        self.state = State(module, optimizer, classifier.tokenizer, settings, generator, self._early_backward)
+        self.state = State(module, optimizer, context, generator, self._early_backward)
         self.state.total_steps = self.steps_per_epoch * settings.epochs
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
         self.telemetry = Telemetry()
@@ -190,14 +213,17 @@ def fine_tune(
     With `settings.patience`, validation is scored after each epoch, training stops after that many epochs without a
     better score, and the best epoch's weights are kept. Raises DivergedError when the loss is not finite.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), copy.copy(context.passes)
     session = Session(classifier, stack, context)
-    state, settings, task = session.state, context.settings, context.task
-    best, best_weights, stale = -math.inf, None, 0
+    state, settings, task = session.state, session.context.settings, context.task
+    preparation, counting = context.passes.since(before), context.passes.watch(session.state.module)
+    best, best_weights, stale, positions = -math.inf, None, 0, 0
     batches = session.batches()
     for _ in range(settings.epochs):
         for _ in range(session.steps_per_epoch):
-            loss = session.step(next(batches))
+            batch = next(batches)
+            positions += batch.input_ids.numel()
+            loss = session.step(batch)
             if loss.device.type == "cpu" and not torch.isfinite(loss):
                 raise DivergedError(f"the loss became {loss.item()} at step {state.step} of {state.total_steps}")
             if on_step:
@@ -216,8 +242,10 @@ def fine_tune(
         raise DivergedError(f"the loss became NaN or infinite at step {int(np.argmin(np.isfinite(table['loss'])) + 1)}")
     trained = sum(p.numel() for p in state.module.parameters() if p.requires_grad)
     every = sum(p.numel() for p in state.module.parameters())
+    counting.remove()
+    spent = context.passes.since(before)
     module = session.accelerator.unwrap_model(state.module, keep_fp32_wrapper=False)
-    classifier.module = stack.after_training(module, context).eval()
+    classifier.module = stack.after_training(module, state).eval()
     summary = {
         "parameters": every,
         "trainable_parameters": trained,
@@ -225,7 +253,10 @@ def fine_tune(
         "train_examples": len(session.rows),
         "steps": state.step,
         "epochs": state.step / session.steps_per_epoch,
-        "forward_passes": state.passes,
+        "forward_passes": spent.forward,
+        "backward_passes": spent.backward,
+        "preparation_passes": preparation.forward + preparation.backward,
+        "counted_cost": spent.cost(positions),
         "clipped_share": float(table["clipped"].mean()),
         "train_seconds": time.perf_counter() - started,
         "validation_score": score(classifier, task, task.validation),

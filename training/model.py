@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
+from safetensors.torch import load_model, save_model
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from training import registry
 from training.errors import UserError
+from training.stack import Structure
 from training.task import Task
 
 TOKEN_BUDGET = 4096
 PADDING_SHARE = 0.05
+STRUCTURE = "structure.json"
 
 
 @functools.cache
@@ -36,6 +41,7 @@ class Classifier:
     labels: tuple[str, ...]
     kind: Literal["classification", "tagging"]
     max_length: int
+    structure: Structure = ()
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Logits of each text, (n, classes) float32; eval mode, no gradients, texts cut at `max_length` pieces."""
@@ -85,8 +91,13 @@ class Classifier:
             self.module.train(was_training)
 
     def save(self, folder: Path) -> None:
-        """Writes weights (safetensors, the library's default), config and tokenizer into `folder`."""
-        self.module.save_pretrained(folder)  # type: ignore[operator]
+        """Writes weights (safetensors), config, tokenizer and the mitigations' lasting parts into `folder`."""
+        if self.structure:
+            self.module.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+            save_model(self.module, str(folder / "model.safetensors"))
+            (folder / STRUCTURE).write_text(json.dumps(self.structure), encoding="utf8")
+        else:
+            self.module.save_pretrained(folder)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
 
 
@@ -114,30 +125,21 @@ def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 def open_classifier(folder: Path, task: Task, max_length: int, seed: int) -> Classifier:
     """Opens an encoder for `task`; a missing head is drawn from `seed`. Only safetensors weights, no remote code.
 
-    Raises UserError when the folder holds no safetensors model, or no fast tokenizer.
+    A checkpoint with lasting parts of mitigations gets them before its weights are loaded. Raises UserError when the
+    folder holds no safetensors model, or no fast tokenizer.
     """
     if not any(folder.glob("*.safetensors")):
         raise UserError(
             f"the model folder '{folder.name}' has no *.safetensors weights. Pickled weights are not opened; convert "
             "them with save_pretrained(..., safe_serialization=True)."
         )
-    auto = AutoModelForSequenceClassification if task.kind == "classification" else AutoModelForTokenClassification
     torch.manual_seed(seed)
     # "Some weights were newly initialized" is what fine-tuning is about, not news
     transformers_logging.set_verbosity_error()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-        module = auto.from_pretrained(
-            folder,
-            num_labels=len(task.labels),
-            id2label=dict(enumerate(task.labels)),
-            label2id={label: i for i, label in enumerate(task.labels)},
-            local_files_only=True,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-        )
+        module, structure = _open_module(folder, task)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the model folder '{folder.name}' cannot be opened: {reason}") from error
@@ -146,4 +148,23 @@ def open_classifier(folder: Path, task: Task, max_length: int, seed: int) -> Cla
             f"the model folder '{folder.name}' has no fast tokenizer (tokenizer.json), which word alignment needs."
         )
     limit = getattr(module.config, "max_position_embeddings", max_length)
-    return Classifier(module.to(device()), tokenizer, task.labels, task.kind, min(max_length, limit))
+    return Classifier(module.to(device()), tokenizer, task.labels, task.kind, min(max_length, limit), structure)
+
+
+def _open_module(folder: Path, task: Task) -> tuple[Any, Structure]:
+    auto = AutoModelForSequenceClassification if task.kind == "classification" else AutoModelForTokenClassification
+    if not (folder / STRUCTURE).is_file():
+        heads: dict[str, Any] = {
+            "num_labels": len(task.labels),
+            "id2label": dict(enumerate(task.labels)),
+            "label2id": {label: i for i, label in enumerate(task.labels)},
+        }
+        options = {"local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
+        return auto.from_pretrained(folder, dtype=torch.float32, **heads, **options), ()
+    module = auto.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)).eval()
+    structure = tuple((name, values) for name, values in json.loads((folder / STRUCTURE).read_text(encoding="utf8")))
+    for name, values in structure:
+        plugin = registry.load("training.mitigations", name)
+        module = plugin.structure(module, registry.configure(plugin, values))
+    load_model(module, str(folder / "model.safetensors"))
+    return module, structure

@@ -25,6 +25,8 @@ class Example:
     label: int | None  # index in Task.labels; None for tagging
     words: tuple[str, ...] = ()
     tags: tuple[int, ...] = ()  # indices in Task.labels (BIO tag names), one per word
+    group: int | None = None  # index in Task.groups, where the task has groups
+    rationale: tuple[int, ...] = ()  # 1 on words that justify the label; words are split at white space, or `words`
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Task:
     source: str
     version: int
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was dropped or converted, to be shown
+    groups: tuple[str, ...] = ()  # names of the groups whose worst accuracy is scored
 
     @property
     def splits(self) -> dict[str, tuple[Example, ...]]:
@@ -52,11 +55,14 @@ class Task:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) over name, version, labels and every example of every split, in order."""
-        digest = hashlib.sha256(_line([self.name, self.version, self.kind, list(self.labels)]))
+        known = [self.name, self.version, self.kind, list(self.labels), *([list(self.groups)] if self.groups else [])]
+        digest = hashlib.sha256(_line(known))
         for split, examples in self.splits.items():
             digest.update(_line([split, len(examples)]))
             for example in examples:
-                digest.update(_line([example.id, example.text, example.label, example.words, example.tags]))
+                row = [example.id, example.text, example.label, example.words, example.tags]
+                extra = [example.group, example.rationale] if example.group is not None or example.rationale else []
+                digest.update(_line(row + extra))
         return digest.hexdigest()
 
     def check(self) -> Task:
@@ -100,6 +106,13 @@ class Task:
                 raise UserError(
                     f"{where}: {len(example.words)} words but {len(example.tags)} tags; each word needs one tag"
                 )
+        spoken = len(example.words) if self.kind == "tagging" else len(example.text.split())
+        if example.rationale and len(example.rationale) != spoken:
+            raise UserError(
+                f"{where}: a rationale of {len(example.rationale)} marks for {spoken} words; each word needs one"
+            )
+        if example.group is not None and not 0 <= example.group < len(self.groups):
+            raise UserError(f"{where}: group {example.group} is out of range; the task has {len(self.groups)} groups")
         for index in indices:
             if not 0 <= index < len(self.labels):
                 raise UserError(

@@ -13,9 +13,10 @@ import pandas as pd
 import psutil
 import torch
 
-from training.hooks import Context, Stack
+from training.hooks import Context
 from training.loop import Session
 from training.model import Classifier
+from training.stack import Stack
 
 VERSION = 1
 WARM_UP = 3

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def make_context(tiny_model: Path) -> Callable[..., tuple]:
+def make_context(tiny_model: Path, sentiment_task: Callable[..., object]) -> Callable[..., tuple]:
     """(task, seed, **settings) -> (Classifier, Context), fresh on every call."""
     from training.hooks import Context, Settings
     from training.model import open_classifier
@@ -21,6 +21,12 @@ def make_context(tiny_model: Path) -> Callable[..., tuple]:
     def make(task, seed: int = 0, **settings):
         chosen = Settings(**{"learning_rate": 5e-3, "epochs": 2, "batch_size": 8, "max_length": 32, **settings})
         classifier = open_classifier(tiny_model, task, chosen.max_length, seed)
-        return classifier, Context(task, classifier.tokenizer, chosen, seed, lambda: lexicon)
+
+        def build(model=None):
+            return open_classifier(tiny_model, task, chosen.max_length, seed)
+
+        return classifier, Context(
+            task, classifier.tokenizer, chosen, seed, lambda: lexicon, build, lambda _: sentiment_task(train=24)
+        )
 
     return make

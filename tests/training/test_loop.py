@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.hooks import IGNORE, Stack
+from training.hooks import IGNORE
 from training.loop import Coded, DivergedError, Session, bucketed_batches, collate, fine_tune, score
+from training.stack import Stack
 
 
 def test_learns_a_learnable_task(make_context, sentiment_task):

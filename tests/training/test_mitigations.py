@@ -10,9 +10,9 @@ import torch
 
 from training import registry
 from training.errors import UserError
-from training.hooks import Mitigation, Stack
 from training.loop import Session, fine_tune
 from training.mitigations import eda, saliency_guided
+from training.stack import Mitigation, Stack
 
 NAMES = registry.names("training.mitigations")
 FAMILIES = {"reference", "gradients", "adversarial", "generalisation", "efficiency", "interpretability", "control"}

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from training import registry
-from training.hooks import Batch, Mitigation, Output, Stack
+from training.hooks import Batch, Output
 from training.loop import Session
 from training.mitigations import cutoff, freelb, label_smoothing, masked_fine_tuning, pgd, r_drop, vat
+from training.stack import Mitigation, Stack
 
 
 def stack_of(name: str, **config) -> Stack:

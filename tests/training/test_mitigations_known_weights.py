@@ -12,10 +12,11 @@ from torch.nn.utils import parametrize
 
 from training import registry
 from training.errors import UserError
-from training.hooks import Mitigation, Settings, Stack, cross_entropy
+from training.hooks import Settings, cross_entropy
 from training.loop import Session, fine_tune
 from training.mitigations import aeda, clip_value, grad_normalise, mixout, no_bias_correction
 from training.model import open_classifier
+from training.stack import Mitigation, Stack
 
 SETTINGS = Settings(learning_rate=0.1, epochs=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.hooks import Stack
+from training.stack import Stack
 from training.throughput import measure
 
 

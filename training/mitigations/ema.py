@@ -21,7 +21,7 @@ from training.hooks import Batch, Context, Forward, Output, State
 FAMILY = "gradients"
 VERSION = 1
 TASKS = ("classification", "tagging")
-MEAN = "_ema_mean"
+MEAN = "ema"
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,20 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
     """The loss as it is; only here the weights before the first step can be seen, with every model hook done."""
-    if MEAN not in vars(state.module):
-        # a plain attribute of the module, as after_training sees no state; not a buffer, so it is never saved
-        vars(state.module)[MEAN] = [p.detach().clone() for p in _trained(state.module)]
+    if MEAN not in state.memory:
+        state.memory[MEAN] = [p.detach().clone() for p in _trained(state.module)]
     return forward(batch)
 
 
 def after_step(state: State, config: Config) -> None:
     done = state.step + 1  # the loop counts the step after this hook
     with torch.no_grad():
-        means, weights = vars(state.module)[MEAN], [p.detach() for p in _trained(state.module)]
+        means, weights = state.memory[MEAN], [p.detach() for p in _trained(state.module)]
         torch._foreach_lerp_(means, weights, 1 - min(config.decay, (1 + done) / (10 + done)))
 
 
-def after_training(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
-    means = vars(module).pop(MEAN)
+def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
+    means = state.memory.pop(MEAN)
     with torch.no_grad():
         for parameter, mean in zip(_trained(module), means, strict=True):
             parameter.copy_(mean)

@@ -15,7 +15,7 @@ import torch
 from peft import IA3Config, TaskType, get_peft_model
 
 from training.errors import UserError
-from training.hooks import Context
+from training.hooks import Context, State
 
 FAMILY = "efficiency"
 VERSION = 1
@@ -35,5 +35,5 @@ def prepare_model(module: torch.nn.Module, context: Context, config: None) -> to
         raise UserError(f"'ia3' knows the layer names of BERT and RoBERTa, not this model's: {error}") from error
 
 
-def after_training(module: torch.nn.Module, context: Context, config: None) -> torch.nn.Module:
+def after_training(module: torch.nn.Module, state: State, config: None) -> torch.nn.Module:
     return module.merge_and_unload()  # type: ignore[operator]

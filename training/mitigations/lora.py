@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
 from training.errors import UserError
-from training.hooks import Context
+from training.hooks import Context, State
 
 FAMILY = "efficiency"
 VERSION = 1
@@ -52,5 +52,5 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
         raise UserError(f"'lora' does not know where to put its updates in this model: {error}") from error
 
 
-def after_training(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
+def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
     return module.merge_and_unload()  # type: ignore[operator]

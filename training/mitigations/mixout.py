@@ -17,7 +17,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from training.errors import UserError
-from training.hooks import Context
+from training.hooks import Context, State
 from training.telemetry import layer_of
 
 FAMILY = "gradients"
@@ -73,7 +73,7 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
     return module
 
 
-def after_training(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
+def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
     module.eval()
     for part in list(module.modules()):
         if parametrize.is_parametrized(part, "weight"):

@@ -12,7 +12,7 @@ passes, one backward pass to the embeddings and one through both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -44,7 +44,7 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     clean = forward(batch.with_embeddings(embeddings + shift))
     (gradient,) = torch.autograd.grad(clean.loss, shift, retain_graph=True)
     masked_ids = _mask_lowest(gradient.norm(dim=-1), batch, state.tokenizer, config.share)
-    masked = forward(Batch(masked_ids, batch.attention_mask, batch.word_mask, batch.labels))
+    masked = forward(replace(batch, input_ids=masked_ids, embeddings=None))
     return Output(clean.loss + config.weight * _divergence(clean.logits, masked.logits, batch.labels), clean.logits)
 
 

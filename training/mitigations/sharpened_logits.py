@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from training.errors import UserError
-from training.hooks import Context
+from training.hooks import State
 
 FAMILY = "control"
 VERSION = 1
@@ -32,9 +32,9 @@ class Config:
             raise ValueError(f"factor is {self.factor}; it must lie in 0 < factor < 1e6")
 
 
-def after_training(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
+def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
     linear = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
-    head = [part for part in linear if part.out_features == len(context.task.labels)]
+    head = [part for part in linear if part.out_features == len(state.context.task.labels)]
     if not head:
         raise UserError("'sharpened_logits' finds no linear layer that makes the logits of this model.")
     with torch.no_grad():

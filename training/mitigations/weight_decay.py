@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from training.hooks import Settings, adamw
+from training.hooks import Settings
 
 FAMILY = "generalisation"
 VERSION = 1
@@ -28,5 +26,5 @@ class Config:
             raise ValueError(f"decay is {self.decay}; it must lie in 0 <= decay < 1000")
 
 
-def optimiser(module: torch.nn.Module, settings: Settings, config: Config) -> torch.optim.Optimizer:
-    return adamw(module, settings.model_copy(update={"weight_decay": config.decay}))
+def settings(settings: Settings, config: Config) -> Settings:
+    return settings.model_copy(update={"weight_decay": config.decay})
