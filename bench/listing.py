@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import ModuleType
 
 from rich.table import Table
 
@@ -32,16 +33,32 @@ def table(what: str) -> Table:
             smallest = "" if metric.smallest_difference is None else f"{metric.smallest_difference:g}"
             made.add_row(metric.title, metric.unit, metric.direction or "shown, never ranked", smallest)
         return made
-    rows = []
-    for name in registry.names(PACKAGES[what]):
-        module = registry.load(PACKAGES[what], name)
-        first = (inspect.getdoc(module) or "").strip().splitlines()
-        facts = [getattr(module, "FAMILY", None), *getattr(module, "TASKS", ())]
-        rows.append((name, ", ".join(fact for fact in facts if fact), first[0] if first else ""))
-    made = Table("name", "family, task kinds", "what it is", title=what, title_justify="left")
-    for row in rows:
-        made.add_row(*row)
+    return _mitigations() if what == "mitigations" else _plugins(what)
+
+
+def _mitigations() -> Table:
+    """Cost: forward and backward passes of one step; the baseline has one of each."""
+    made = Table("name", "family", "tasks", "passes", "source", "what it is", title="mitigations", title_justify="left")
+    for name in registry.names(PACKAGES["mitigations"]):
+        plugin = registry.load(PACKAGES["mitigations"], name)
+        forward, backward = getattr(plugin, "PASSES", (1, 1))
+        before = f", after {plugin.PREPARATION}" if hasattr(plugin, "PREPARATION") else ""
+        cost = f"{forward:g} + {backward:g}{before}"
+        made.add_row(
+            name, plugin.FAMILY, ", ".join(plugin.TASKS), cost, getattr(plugin, "SOURCE", ""), _first_line(plugin)
+        )
     return made
+
+
+def _plugins(what: str) -> Table:
+    made = Table("name", "what it is", title=what, title_justify="left")
+    for name in registry.names(PACKAGES[what]):
+        made.add_row(name, _first_line(registry.load(PACKAGES[what], name)))
+    return made
+
+
+def _first_line(module: ModuleType) -> str:
+    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _simple(title: str, rows: list[tuple[str, str]]) -> Table:

@@ -20,6 +20,7 @@ from training.hooks import Context
 from training.task import Example
 
 FAMILY = "generalisation"
+SOURCE = "Karimi et al. 2021, arXiv 2108.13230"
 VERSION = 1
 TASKS = ("classification",)
 MARKS = (".", ";", "?", ":", "!", ",")

@@ -7,5 +7,6 @@ defines nothing. Deviation: epochs come from the tier (the paper's 20 epochs are
 """
 
 FAMILY = "reference"
+SOURCE = "Mosbach et al. 2021, arXiv 2006.04884"
 VERSION = 1
 TASKS = ("classification", "tagging")

@@ -17,6 +17,7 @@ from training.hooks import Context
 from training.telemetry import layer_of
 
 FAMILY = "efficiency"
+SOURCE = "Ben Zaken et al. 2022, arXiv 2106.10199"
 VERSION = 1
 TASKS = ("classification", "tagging")
 LEARNING_RATE = 1e-3

@@ -9,6 +9,7 @@ from __future__ import annotations
 from training.hooks import State
 
 FAMILY = "gradients"
+SOURCE = "control; Pascanu et al. 2013, ICML"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -15,6 +15,7 @@ import torch
 from training.hooks import State
 
 FAMILY = "gradients"
+SOURCE = "Pascanu et al. 2013, ICML (contrast)"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

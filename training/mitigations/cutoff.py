@@ -23,6 +23,8 @@ import torch
 from training.hooks import IGNORE, Batch, Forward, Output, State
 
 FAMILY = "generalisation"
+SOURCE = "Shen et al. 2020, arXiv 2009.13818"
+PASSES = (2, 2)
 VERSION = 1
 TASKS = ("classification", "tagging")
 

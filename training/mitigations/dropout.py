@@ -16,6 +16,7 @@ from training.errors import UserError
 from training.hooks import Context
 
 FAMILY = "generalisation"
+SOURCE = "Srivastava et al. 2014, JMLR"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -21,6 +21,7 @@ from training.hooks import Context
 from training.task import Example
 
 FAMILY = "generalisation"
+SOURCE = "Wei and Zou 2019, arXiv 1901.11196"
 VERSION = 1
 TASKS = ("classification",)
 NEEDS = ("synonyms",)

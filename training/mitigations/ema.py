@@ -19,6 +19,7 @@ from training.errors import UserError
 from training.hooks import Batch, Context, Forward, Output, State
 
 FAMILY = "gradients"
+SOURCE = "Polyak and Juditsky 1992, SIAM J. Control Optim."
 VERSION = 1
 TASKS = ("classification", "tagging")
 MEAN = "ema"

@@ -20,6 +20,8 @@ import torch
 from training.hooks import Batch, Forward, Output, State
 
 FAMILY = "adversarial"
+SOURCE = "Miyato et al. 2017, arXiv 1605.07725"
+PASSES = (2, 2)
 VERSION = 1
 TASKS = ("classification", "tagging")
 BACKPROPAGATES = True

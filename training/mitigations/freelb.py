@@ -20,6 +20,8 @@ import torch
 from training.hooks import Batch, Forward, Output, State
 
 FAMILY = "adversarial"
+SOURCE = "Zhu et al. 2020, arXiv 1909.11764"
+PASSES = (3, 3)
 VERSION = 1
 TASKS = ("classification", "tagging")
 BACKPROPAGATES = True

@@ -18,6 +18,7 @@ import torch
 from training.hooks import State
 
 FAMILY = "gradients"
+SOURCE = "control; Raina et al. 2024, arXiv 2402.17509"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -18,6 +18,7 @@ from training.errors import UserError
 from training.hooks import Context, State
 
 FAMILY = "efficiency"
+SOURCE = "Liu et al. 2022, arXiv 2205.05638"
 VERSION = 1
 TASKS = ("classification", "tagging")
 LEARNING_RATE = 3e-3

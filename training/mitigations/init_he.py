@@ -14,6 +14,7 @@ from training.errors import UserError
 from training.hooks import Context
 
 FAMILY = "gradients"
+SOURCE = "He et al. 2015, arXiv 1502.01852"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

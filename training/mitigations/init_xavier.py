@@ -13,6 +13,7 @@ from training.errors import UserError
 from training.hooks import Context
 
 FAMILY = "gradients"
+SOURCE = "Glorot and Bengio 2010, AISTATS"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -17,6 +17,7 @@ import torch
 from training.hooks import IGNORE, Batch, Forward, Output, State
 
 FAMILY = "generalisation"
+SOURCE = "Szegedy et al. 2016, arXiv 1512.00567"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -20,6 +20,7 @@ from training.hooks import Settings
 from training.telemetry import layer_of
 
 FAMILY = "gradients"
+SOURCE = "Howard and Ruder 2018, arXiv 1801.06146"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -19,6 +19,7 @@ from training.errors import UserError
 from training.hooks import Context, State
 
 FAMILY = "efficiency"
+SOURCE = "Hu et al. 2022, arXiv 2106.09685"
 VERSION = 1
 TASKS = ("classification", "tagging")
 LEARNING_RATE = 5e-4

@@ -20,6 +20,7 @@ from training.errors import UserError
 from training.hooks import Batch, Forward, Output, State
 
 FAMILY = "interpretability"
+SOURCE = "Madsen et al. 2024, ICML"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

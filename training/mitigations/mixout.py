@@ -21,6 +21,7 @@ from training.hooks import Context, State
 from training.telemetry import layer_of
 
 FAMILY = "gradients"
+SOURCE = "Lee et al. 2020, arXiv 1909.11299"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

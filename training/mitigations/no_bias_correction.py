@@ -22,6 +22,7 @@ import torch
 from training.hooks import Settings, adamw
 
 FAMILY = "gradients"
+SOURCE = "control; Zhang et al. 2021, arXiv 2006.05987"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

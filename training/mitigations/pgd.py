@@ -20,6 +20,8 @@ import torch
 from training.hooks import Batch, Forward, Output, State
 
 FAMILY = "adversarial"
+SOURCE = "Madry et al. 2018, arXiv 1706.06083"
+PASSES = (4, 4)
 VERSION = 1
 TASKS = ("classification", "tagging")
 

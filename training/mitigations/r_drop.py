@@ -18,6 +18,8 @@ import torch
 from training.hooks import IGNORE, Batch, Forward, Output, State
 
 FAMILY = "gradients"
+SOURCE = "Liang et al. 2021, arXiv 2106.14448"
+PASSES = (2, 2)
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -18,6 +18,7 @@ from training.hooks import Context
 from training.telemetry import layer_of
 
 FAMILY = "gradients"
+SOURCE = "Zhang et al. 2021, arXiv 2006.05987"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

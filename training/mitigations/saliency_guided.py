@@ -19,6 +19,8 @@ import torch
 from training.hooks import IGNORE, Batch, Forward, Output, State
 
 FAMILY = "interpretability"
+SOURCE = "Ismail et al. 2021, arXiv 2111.14338"
+PASSES = (2, 3)
 VERSION = 1
 TASKS = ("classification", "tagging")
 TRAINED_ON_EXPLAINERS = ("saliency_l2",)

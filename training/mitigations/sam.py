@@ -18,6 +18,8 @@ import torch
 from training.hooks import Batch, Forward, Output, State
 
 FAMILY = "gradients"
+SOURCE = "Foret et al. 2021, arXiv 2010.01412"
+PASSES = (2, 2)
 VERSION = 1
 TASKS = ("classification", "tagging")
 BACKPROPAGATES = True

@@ -18,6 +18,7 @@ from training.errors import UserError
 from training.hooks import State
 
 FAMILY = "control"
+SOURCE = "control; Raina et al. 2024, arXiv 2402.17509"
 VERSION = 1
 TASKS = ("classification",)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from training.hooks import Settings
 
 FAMILY = "gradients"
+SOURCE = "Mosbach et al. 2021, arXiv 2006.04884"
 VERSION = 1
 TASKS = ("classification", "tagging")
 LEARNING_RATE = 2e-5

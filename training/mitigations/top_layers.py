@@ -20,6 +20,7 @@ from training.hooks import Context
 from training.telemetry import layer_of
 
 FAMILY = "efficiency"
+SOURCE = "Lee et al. 2019, arXiv 1911.03090"
 VERSION = 1
 TASKS = ("classification", "tagging")
 

@@ -21,6 +21,8 @@ import torch
 from training.hooks import IGNORE, Batch, Forward, Output, State
 
 FAMILY = "adversarial"
+SOURCE = "Miyato et al. 2018, arXiv 1704.03976"
+PASSES = (3, 3)
 VERSION = 1
 TASKS = ("classification", "tagging")
 

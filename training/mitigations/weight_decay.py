@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from training.hooks import Settings
 
 FAMILY = "generalisation"
+SOURCE = "Loshchilov and Hutter 2019, arXiv 1711.05101"
 VERSION = 1
 TASKS = ("classification", "tagging")
 
