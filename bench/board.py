@@ -57,10 +57,12 @@ class Board:
     score: str = "worst_case"
     notes: list[str] = field(default_factory=list)
     number: int = 1
+    labelled: float = 1.0
 
     @property
     def name(self) -> str:
         text = f"{self.task} / {self.model} / {self.tier}"
+        text += f", {100 * self.labelled:g} % of the labels" if self.labelled < 1 else ""
         return text if self.number == 1 else f"{text} ({self.number})"
 
 
@@ -78,17 +80,24 @@ def comparability(record: Record) -> dict[str, Any]:
     return found
 
 
+def labelled(record: Record) -> float:
+    """The share of the training texts whose labels were used, in (0, 1]."""
+    settings = record.spec.get("settings")
+    return float(settings.get("labelled", 1.0)) if isinstance(settings, dict) else 1.0  # type: ignore[arg-type]
+
+
 def place(boards: list[Board], record: Record, values: Mapping[str, Values]) -> None:
     """Puts a record on the first board it contradicts in nothing; a failed one has fewer fingerprints to contradict."""
     prints = comparability(record)
     task, model, tier = (str(record.spec.get(key)) for key in ("task", "model", "tier"))
+    share = labelled(record)
     for board in boards:
         shared = board.fingerprint.keys() & prints.keys()
-        same = (board.task, board.model, board.tier) == (task, model, tier)
+        same = (board.task, board.model, board.tier, board.labelled) == (task, model, tier, share)
         if same and all(board.fingerprint[key] == prints[key] for key in shared):
             break
     else:
-        board = Board(task, model, tier, {})
+        board = Board(task, model, tier, {}, labelled=share)
         boards.append(board)
     board.fingerprint |= prints
     identity = _identity(record)

@@ -93,6 +93,21 @@ def _read_clean(_: str, frame: pd.DataFrame) -> Found:
             known = ~(np.isnan(confidence) | np.isnan(correct))
             if known.any():
                 yield f"ece_{mode}", Values(np.array([ece(confidence[known], correct[known])]))
+    for mode, column in (("calibrated", "brier_calibrated"), ("raw", "brier")):
+        if column in frame:
+            yield f"brier_{mode}", Values(_numbers(frame, column), None, _ids(frame))
+    if "group" in frame:
+        yield from _groups(frame)
+
+
+def _groups(frame: pd.DataFrame) -> Found:
+    """Accuracy of each group, and of the worst one; groups that occur in no example are unknown."""
+    parts = {str(name): part for name, part in frame.groupby("group", sort=True)}
+    for name, part in parts.items():
+        yield f"group_accuracy:{name}", Values(_numbers(part, "correct"), None, _ids(part))
+    if parts:
+        worst = min(float(_numbers(part, "correct").mean()) for part in parts.values())
+        yield "worst_group_accuracy", Values(np.array([worst]))
 
 
 def _read_domain(domain: str, frame: pd.DataFrame) -> Found:
@@ -179,6 +194,10 @@ def _from_summary(summary: Mapping[str, Any]) -> dict[str, Values]:
     total, trainable = summary.get("parameters"), summary.get("trainable_parameters")
     if total and trainable is not None:
         found["trainable_share"] = Values(np.array([trainable / total], dtype=float))
-    if summary.get("train_seconds") is not None:
-        found["train_seconds"] = Values(np.array([summary["train_seconds"]], dtype=float))
+    for name in ("train_seconds", "counted_cost"):
+        if summary.get(name) is not None:
+            found[name] = Values(np.array([summary[name]], dtype=float))
+    train, validation = summary.get("train_score"), summary.get("validation_score")
+    if train is not None and validation is not None:
+        found["generalisation_gap"] = Values(np.array([train - validation], dtype=float))
     return found

@@ -42,9 +42,10 @@ def build(records: Store | Iterable[Record], tables: Any = None) -> list[Board]:
     found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(read, r))) for r in records]
     for record, values in sorted(found, key=lambda pair: (-len(comparability(pair[0])), pair[0].spec_id)):
         place(boards, record, values)
-    boards.sort(key=lambda b: (b.task, b.model, b.tier, json.dumps(b.fingerprint, sort_keys=True)))
+    boards.sort(key=lambda b: (b.task, b.model, b.tier, -b.labelled, json.dumps(b.fingerprint, sort_keys=True)))
     for board in boards:
-        twins = [b for b in boards if (b.task, b.model, b.tier) == (board.task, board.model, board.tier)]
+        own = (board.task, board.model, board.tier, board.labelled)
+        twins = [b for b in boards if (b.task, b.model, b.tier, b.labelled) == own]
         board.number = twins.index(board) + 1
         if len(twins) > 1:
             board.notes.append(why_apart(board, twins))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -43,6 +44,7 @@ class Request:
     results: Path = Path("results")
     cache: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    labelled: Sequence[float] = (1.0,)
 
 
 def plan(request: Request) -> list[Job]:
@@ -72,7 +74,7 @@ def plan(request: Request) -> list[Job]:
                 raise UserError(refusal)
             rate, source = _rate(request, task.name, model_name, stack)
             asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
-            for seed in range(seeds):
+            for share, seed in itertools.product(request.labelled, range(seeds)):
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
@@ -82,7 +84,7 @@ def plan(request: Request) -> list[Job]:
                     mitigations=tuple(_mitigation_spec(m) for m in stack.mitigations),
                     seed=seed,
                     tier=request.tier,
-                    settings=_settings(asked).model_dump(),
+                    settings=_settings(asked | {"labelled": share}).model_dump(),
                     learning_rate_source=source,
                     sizes=chosen.sizes,
                     recipes=tuple(recipes),

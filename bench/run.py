@@ -213,7 +213,9 @@ def donors(specs: list[Spec]) -> dict[str, Spec]:
     """
     chosen: dict[str, Spec] = {}
     for spec in specs:
-        seeds = {s.seed: s for s in specs if s.mitigation == BASELINE and (s.task, s.model) == (spec.task, spec.model)}
+        own = (spec.task, spec.model, spec.settings["labelled"])
+        rivals = [s for s in specs if s.mitigation == BASELINE and (s.task, s.model, s.settings["labelled"]) == own]
+        seeds = {s.seed: s for s in rivals}
         later = sorted(seeds, key=lambda seed: (seed <= spec.seed, seed))
         if later and later[0] != spec.seed:
             chosen[spec.id] = seeds[later[0]]

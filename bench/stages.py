@@ -127,7 +127,7 @@ def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
             logits = cell.classifier.logits([example.text for example in validation])
             summary["temperature"] = fit_temperature(logits, np.array([e.label for e in validation]))
         for done, (name, examples) in enumerate(splits.items(), start=1):
-            table = _score(cell.classifier, examples, summary["temperature"])
+            table = _score(cell.classifier, task, examples, summary["temperature"])
             table.to_parquet(folder / f"{name.replace(':', '-')}.parquet")
             cell.tick("evaluate", done, len(splits))
         return summary | {"tables": list(splits)}
@@ -137,7 +137,7 @@ def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     return {"temperature": result["temperature"]}, tables
 
 
-def _score(classifier: Classifier, examples: list[Example], temperature: float | None) -> pd.DataFrame:
+def _score(classifier: Classifier, task: Task, examples: list[Example], temperature: float | None) -> pd.DataFrame:
     ids = [example.id for example in examples]
     if classifier.kind == "tagging":
         gold = [[classifier.labels[tag] for tag in example.tags] for example in examples]
@@ -151,8 +151,11 @@ def _score(classifier: Classifier, examples: list[Example], temperature: float |
     logits = classifier.logits([example.text for example in examples]).astype(np.float64)
     raw, calibrated = softmax(logits, axis=1), softmax(logits / (temperature or 1.0), axis=1)
     labels = np.array([example.label for example in examples])
+    gold = np.eye(len(classifier.labels))[labels]
+    named = [None if example.group is None else task.groups[example.group] for example in examples]
     return pd.DataFrame(
-        {
+        ({"group": named} if any(named) else {})
+        | {
             "id": ids,
             "label": labels,
             "prediction": logits.argmax(axis=1),
@@ -160,6 +163,8 @@ def _score(classifier: Classifier, examples: list[Example], temperature: float |
             "p_label": raw[np.arange(len(labels)), labels].round(6),
             "confidence": raw.max(axis=1).round(6),
             "confidence_calibrated": calibrated.max(axis=1).round(6),
+            "brier": ((raw - gold) ** 2).sum(axis=1).round(6),
+            "brier_calibrated": ((calibrated - gold) ** 2).sum(axis=1).round(6),
         }
     )
 

@@ -260,5 +260,7 @@ def fine_tune(
         "clipped_share": float(table["clipped"].mean()),
         "train_seconds": time.perf_counter() - started,
         "validation_score": score(classifier, task, task.validation),
+        # as many training texts as there are validation texts: enough for the gap between the two
+        "train_score": score(classifier, task, task.train[: max(1, len(task.validation))]),
     }
     return Trained(classifier, table, summary)

@@ -14,7 +14,7 @@ import jinja2
 from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
-from bench.report import forest, sections, wording
+from bench.report import curves, forest, sections, wording
 from bench.report.sections import Section
 from bench.stats import Difference, Interval
 
@@ -48,6 +48,8 @@ def markdown(boards: Sequence[Board]) -> str:
         for section in sections.details(board):
             lines += [f"### {_md(section.title)}", "", *_md_table(section)]
             lines += [_md(section.note), ""] if section.note else []
+    for section in curves.fewer_labels(boards):
+        lines += [f"## {_md(section.title)}", "", *_md_table(section), _md(section.note), ""]
     return "\n".join(lines if boards else [*lines, EMPTY, ""])
 
 
@@ -175,5 +177,9 @@ def html(boards: Sequence[Board]) -> str:
             "forest": forest.plot(board),
         }
         for board in boards
+    ]
+    parts += [
+        {"name": section.title, "caption": section.note, "sections": [section], "remarks": [], "forest": ""}
+        for section in curves.fewer_labels(boards)
     ]
     return environment.get_template("board.html.j2").render(boards=parts, empty=EMPTY, words=sections.WORDS) + "\n"

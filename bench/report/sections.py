@@ -12,16 +12,26 @@ from bench.report.wording import CONTROL, family, flags, heading
 from bench.stats import Difference, Interval
 
 UNKNOWN = "—"
-FORMATS = {"share": "{:.1f}", "x": "{:.2f}", "gap": "{:.3f}", "tau": "{:.3f}", "s": "{:.1f}"}
+FORMATS = {"share": "{:.1f}", "score": "{:.3f}", "x": "{:.2f}", "gap": "{:.3f}", "tau": "{:.3f}", "s": "{:.1f}"}
 WORDS = ("mitigation", "family", "verdict", "flags", "learning rate from")
 WIDEST = 12
 # title, the metrics in it, and what must be known to read it
 SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
-        "Robustness and calibration",
-        ("aua_calibrated", "ood_accuracy", "ood_f1", "transfer_accuracy", "ece_calibrated", "ece_raw"),
+        "Robustness",
+        ("aua_calibrated", "transfer_accuracy"),
         "AUA: accuracy under attack over all attacked texts, after temperature calibration. Transfer: accuracy on the "
-        "adversarial texts of the baseline of another seed. ECE: expected calibration error.",
+        "adversarial texts of the baseline of another seed.",
+    ),
+    (
+        "Generalisation and calibration",
+        (
+            "ood_accuracy", "ood_f1", "worst_group_accuracy", "group_accuracy", "generalisation_gap", "ece_calibrated",
+            "ece_raw", "brier_calibrated", "brier_raw",
+        ),
+        "Training minus validation: the score on as many training texts as there are validation texts, less the score "
+        "on those. ECE: expected calibration error over equal-mass bins. Calibrated: after the temperature fitted on "
+        "validation. Brier: mean squared distance of the probabilities to the label, summed over classes.",
     ),
     (
         "Explanations",
@@ -32,10 +42,12 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "Cost",
         (
-            "step_time_ratio", "peak_memory_ratio", "trainable_share", "tokens_per_second", "samples_per_second",
-            "train_seconds", "failed_runs",
+            "step_time_ratio", "counted_cost", "peak_memory_ratio", "trainable_share", "tokens_per_second",
+            "samples_per_second", "train_seconds", "failed_runs",
         ),
-        "Ratios are to the baseline measured in the same run; medians of several rounds.",
+        "Step time and memory are ratios to the baseline measured in the same run, medians of several rounds. Counted "
+        "passes: forward and backward passes over the training, preparation included, a backward pass as two forward "
+        "ones, over the baseline's; it knows neither the optimiser's share nor frozen parameters.",
     ),
     (
         "Attacks in detail",

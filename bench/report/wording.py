@@ -30,6 +30,12 @@ SHORT = {
     "tokens_per_second": "tokens/s",
     "samples_per_second": "samples/s",
     "peak_memory_ratio": "memory / baseline",
+    "counted_cost": "counted passes / baseline",
+    "worst_group_accuracy": "worst group",
+    "group_accuracy": "group",
+    "generalisation_gap": "training minus validation",
+    "brier_calibrated": "Brier calibrated",
+    "brier_raw": "Brier raw",
     "trainable_share": "trainable",
 }
 # on a terminal every letter costs a column

@@ -92,6 +92,36 @@ def test_clean_and_domains_of_both_kinds_of_task() -> None:
     assert mean(found["entity_f1"]) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
 
 
+def test_brier_is_a_mean_over_examples() -> None:
+    frame = pd.DataFrame(
+        {"id": ["a", "b"], "correct": [True, False], "brier": [0.02, 0.98], "brier_calibrated": [0.1, 0.7]}
+    )
+    found = read({"clean": frame})
+    assert mean(found["brier_raw"]) == pytest.approx(0.5)
+    assert mean(found["brier_calibrated"]) == pytest.approx(0.4)
+
+
+def test_the_worst_group_is_the_lowest_of_the_groups() -> None:
+    frame = pd.DataFrame(
+        {
+            "id": [f"e{i}" for i in range(7)],
+            "correct": [True, True, False, True, False, False, False],
+            "group": ["a", "a", "a", "b", "b", None, None],  # an example without a group is in none
+        }
+    )
+    found = read({"clean": frame})
+    assert mean(found["group_accuracy:a"]) == pytest.approx(2 / 3)
+    assert found["worst_group_accuracy"].top.tolist() == [0.5]
+    assert mean(found["clean_accuracy"]) == pytest.approx(3 / 7)
+
+
+def test_the_gap_is_training_minus_validation() -> None:
+    found = read({}, summary={"train_score": 0.9, "validation_score": 0.75, "counted_cost": 2.0})
+    assert found["generalisation_gap"].top == pytest.approx([0.15])
+    assert found["counted_cost"].top.tolist() == [2.0]
+    assert "generalisation_gap" not in read({}, summary={"validation_score": 0.75})
+
+
 def test_explanations() -> None:
     found = read({"explain:ig": explain_table("fgm", 0)})
     assert mean(found["completeness_failures:ig"]) == pytest.approx(1 / 20)
