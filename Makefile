@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: bench test smoke check setup fetch clean
+.PHONY: bench test smoke speed check setup fetch clean
 
 bench: fetch          ## a first leaderboard: the quick tier, about half an hour on 2 cores
 	$(BIN)/pytest bench/ --benchmark-only --tier quick
 
 smoke: fetch          ## the same path in minutes, on a handful of texts
 	$(BIN)/pytest bench/ --benchmark-only --tier smoke --results results/smoke
+
+speed: fetch          ## our training loop beside transformers.Trainer, in one run
+	$(BIN)/python -m bench.speed
 
 test: fetch           ## all tests
 	$(BIN)/pytest -q

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -118,3 +119,20 @@ class Display:
             return "ETA: measuring"
         left = (time.monotonic() - self.started) * (1 - self.work.share) / gained
         return f"ETA {left / 60:.0f} min" if left >= 90 else f"ETA {left:.0f} s"
+
+
+@contextmanager
+def bar(text: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar with an ETA for work of `total` equal parts; call what it yields after each."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda: progress.advance(task)

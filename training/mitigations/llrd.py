@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from training.errors import UserError
-from training.hooks import Settings
+from training.hooks import Settings, fused
 from training.telemetry import layer_of
 
 FAMILY = "gradients"
@@ -49,5 +49,4 @@ def optimiser(module: torch.nn.Module, settings: Settings, config: Config) -> to
         groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
         groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
-    fused = bool(groups) and groups[0]["params"][0].is_cuda
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused([p for g in groups for p in g["params"]]))
