@@ -55,7 +55,7 @@ def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))] = "") -> N
 
 
 @app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(help="Resources; all by default.")] = None) -> None:
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="Resources; by default all with open terms.")] = None) -> None:
     """Fetches and verifies the pinned models and data; afterwards everything runs without a network."""
     from bench import fetching
 
@@ -79,6 +79,9 @@ def run(
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     max_length: Annotated[int | None, typer.Option(min=4, help="Sub-word pieces per text.")] = None,
     early_stopping: Annotated[int | None, typer.Option(min=1, help="Epochs without a better validation score.")] = None,
+    labelled: Annotated[
+        list[float] | None, typer.Option(help="Share of the training labels, 0 to 1; repeat it for a curve.")
+    ] = None,
     results: Results = Path("results"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core by default.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that failed before.")] = False,
@@ -107,6 +110,7 @@ def run(
         data=data,
         results=results,
         settings=settings,
+        labelled=labelled or (1.0,),
     )
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
     leaderboard.write(Store(results), results)
@@ -180,12 +184,14 @@ def tune(
     model: Annotated[str, typer.Option()] = "bert-tiny",
     task: Annotated[str, typer.Option()] = "movie_reviews",
     rate: Annotated[list[float] | None, typer.Option(help="The grid; the same for every arm. Repeatable.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trainings per arm; the grid's number by default.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core by default.")] = None,
 ) -> None:
-    """Scores a grid of learning rates on validation, the same budget for every arm, and records it for later runs."""
+    """Scores learning rates on validation, equally many for every arm, and records them for later runs (optuna)."""
     from bench import tuning
 
-    tuning.tune(mitigation, model, task, rate or list(tuning.GRID), epochs, err)
+    tuning.tune(mitigation, model, task, rate or list(tuning.GRID), epochs, err, trials, jobs)
 
 
 @app.command()

@@ -1,0 +1,80 @@
+"""Tuning: equal budgets, validation only, and a record that later runs read."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from bench import tuning
+from training import learning_rates
+
+HEADER = "task,model,mitigation,learning_rate,validation_score,steps,seed\n"
+
+
+@pytest.fixture
+def landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Arms whose validation score peaks at a known rate; records which trainings were asked for."""
+    best = {"baseline": 3e-4, "fgm": 1.5e-3}
+    trained: list[tuple[str, float]] = []
+    record = tmp_path / "learning_rates.csv"
+    record.write_text(HEADER + "movie_reviews,bert-tiny,lora,0.001,0.7137,500,0\n", encoding="utf8")
+
+    def job(mitigation, rate, model, task, epochs):
+        spec = SimpleNamespace(id=f"{mitigation}-{rate}", task=task, seed=0, arm=mitigation, rate=rate)
+        return SimpleNamespace(spec=spec)
+
+    def run_phase(jobs, phase, workers, listen):
+        assert phase is tuning.train_only
+        found = {}
+        for one in jobs:
+            trained.append((one.spec.arm, one.spec.rate))
+            distance = abs(tuning.math.log(one.spec.rate / best[one.spec.arm]))
+            found[one.spec.id] = RuntimeError("diverged") if one.spec.rate > 2.9e-3 else (0.8 - 0.1 * distance, 500)
+            listen(one.spec.id, "end", 1, 1)
+        return found
+
+    monkeypatch.setattr(tuning, "_job", job)
+    monkeypatch.setattr(tuning.pool, "run_phase", run_phase)
+    monkeypatch.setattr(tuning, "RECORD", record)
+    return trained, record
+
+
+def rows(record: Path) -> list[dict[str, str]]:
+    with record.open(encoding="utf8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_arm_gets_the_grid_and_failures_leave_no_row(landscape, capsys):
+    trained, record = landscape
+    tuning.tune(["baseline", "fgm"], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console())
+    assert sorted(trained) == sorted((arm, rate) for arm in ("baseline", "fgm") for rate in tuning.GRID)
+    written = [(row["mitigation"], float(row["learning_rate"])) for row in rows(record)]
+    assert written == [(arm, rate) for arm in ("baseline", "fgm") for rate in tuning.GRID[:3]] + [("lora", 0.001)]
+    assert "fgm at 0.003 failed: diverged" in capsys.readouterr().out
+
+
+def test_more_trials_are_equally_many_and_come_closer(landscape, monkeypatch):
+    trained, record = landscape
+    tuning.tune(["baseline", "fgm"], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console(), trials=12)
+    assert [sum(arm == name for arm, _ in trained) for name in ("baseline", "fgm")] == [12, 12]
+    assert all(1e-4 <= rate <= 3e-3 for _, rate in trained)
+    best = max(
+        (float(r["validation_score"]), float(r["learning_rate"])) for r in rows(record) if r["mitigation"] == "fgm"
+    )
+    # nearer to 1.5e-3 than the grid's best point, 1e-3
+    assert abs(tuning.math.log(best[1] / 1.5e-3)) < tuning.math.log(1.5)
+    monkeypatch.setattr(learning_rates.resources, "files", lambda _: record.parent)
+    from training import registry
+
+    stack = [("fgm", registry.load("training.mitigations", "fgm"))]
+    assert learning_rates.learning_rate("movie_reviews", "bert-tiny", stack)[0] == best[1]
+
+
+def test_a_budget_below_the_grid_takes_its_first_points(landscape):
+    trained, _ = landscape
+    tuning.tune(["fgm"], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console(), trials=2)
+    assert [rate for _, rate in trained] == [1e-4, 3e-4]
