@@ -10,6 +10,7 @@ from typing import Any
 from bench.metrics import Missing, Values
 from bench.record import Record
 from bench.stats import Difference, Interval
+from training.health import UNHEALTHY
 
 
 @dataclass
@@ -36,6 +37,17 @@ class Arm:
     @property
     def failures(self) -> list[str]:
         return [f"seed {r.spec.get('seed')}: {r.reason}" for r in self.records if r.status == "failed"]
+
+    @property
+    def unhealthy(self) -> dict[str, list[int]]:
+        """Verdict -> the seeds of the runs that got it (training/health.py); `failed`: other runs without an end."""
+        found: dict[str, list[int]] = {}
+        for record in self.records:
+            verdict = str(record.summary.get("health"))
+            if verdict in UNHEALTHY or record.status == "failed":
+                state = verdict if verdict in UNHEALTHY else "failed"
+                found.setdefault(state, []).append(int(record.spec["seed"]))  # type: ignore[arg-type]
+        return found
 
     def fact(self, name: str) -> Any:
         """An entry of the summaries that all seeds share; several are joined, None where unknown."""

@@ -21,7 +21,7 @@ out = Console()
 err = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of records.")]
-LISTS = ("tasks", "mitigations", "recipes", "explainers", "tiers", "metrics")
+LISTS = ("tasks", "mitigations", "recipes", "explainers", "tiers", "presets", "metrics")
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _start() -> None:
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))] = "") -> None:
-    """Shows what there is: tasks, mitigations, recipes, explainers, tiers, metrics."""
+    """Shows what there is: tasks, mitigations, recipes, explainers, tiers, presets, metrics."""
     from bench import listing
 
     if what and what not in LISTS:
@@ -55,7 +55,7 @@ def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))] = "") -> N
 
 
 @app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(help="Resources; by default all with open terms.")] = None) -> None:
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="Default: all with open terms.")] = None) -> None:
     """Fetches and verifies the pinned models and data; afterwards everything runs without a network."""
     from bench import fetching
 
@@ -64,7 +64,8 @@ def fetch(names: Annotated[list[str] | None, typer.Argument(help="Resources; by 
 
 @app.command()
 def run(
-    tier: Annotated[str, typer.Option(help="smoke, quick, standard or full.")] = "quick",
+    tier: Annotated[str | None, typer.Option(help="smoke, quick (default), standard, full or stability.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A published protocol, with the sizes of --tier if given.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="A task, or hub:ID@REVISION. Repeatable.")] = None,
     mitigation: Annotated[
         list[str] | None, typer.Option(help="fgm, lora+fgm, fgm:epsilon=0.5 ... Repeatable; the baseline always runs.")
@@ -79,6 +80,7 @@ def run(
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     max_length: Annotated[int | None, typer.Option(min=4, help="Sub-word pieces per text.")] = None,
     early_stopping: Annotated[int | None, typer.Option(min=1, help="Epochs without a better validation score.")] = None,
+    head: Annotated[str | None, typer.Option(help="Tagging: token (default) or span.")] = None,
     labelled: Annotated[
         list[float] | None, typer.Option(help="Share of the training labels, 0 to 1; repeat it for a curve.")
     ] = None,
@@ -89,6 +91,7 @@ def run(
     """Runs every cell that is missing, then writes and prints the leaderboard."""
     from bench import campaign, leaderboard
     from bench.plan import Request
+    from bench.report import entities
     from bench.store import Store
 
     asked = {
@@ -97,10 +100,12 @@ def run(
         "batch_size": batch_size,
         "max_length": max_length,
         "patience": early_stopping,
+        "head": head,
     }
     settings: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     request = Request(
         tier=tier,
+        preset=preset,
         tasks=task or (),
         mitigations=mitigation or (),
         recipes=recipe or (),
@@ -115,7 +120,9 @@ def run(
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
     leaderboard.write(Store(results), results)
     leaderboard.show(Store(results), out)
+    entities.show(Store(results), outcome.spec_ids, out, words_too=preset == "founding_ner")
     out.print(f"leaderboard.md, .csv, .tex, .html and .json are in {results}", highlight=False)
+    _draw(results, results)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -129,6 +136,15 @@ def report(results: Results = Path("results"), out_dir: Annotated[Path | None, t
     store = _existing(results, Store)
     leaderboard.write(store, out_dir or results)
     leaderboard.show(store, out)
+    _draw(results, out_dir or results)
+
+
+def _draw(results: Path, folder: Path) -> None:
+    from bench.report import gradients
+    from bench.store import Store
+
+    if drawn := gradients.write(Store(results), folder):
+        out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
 
 
 @app.command()

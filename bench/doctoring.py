@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench import sources
 from training import resources
+from training.catalogue import KNOWN
 from training.errors import UserError
 from training.resources import Resources
 
@@ -57,8 +58,9 @@ def _resources() -> list[tuple[str, str, str]]:
     rows = []
     for name, licence in resources.licences().items():
         there = held.has(name)
+        absent = "not asked for" if KNOWN[name].by_name else "missing"
         rows.append(
-            (f"resource {name}", "ok" if there else "missing", "" if there else f"temper fetch {name}  ({licence})")
+            (f"resource {name}", "ok" if there else absent, "" if there else f"temper fetch {name}  ({licence})")
         )
     return rows
 

@@ -197,6 +197,10 @@ def _from_summary(summary: Mapping[str, Any]) -> dict[str, Values]:
     for name in ("train_seconds", "counted_cost"):
         if summary.get(name) is not None:
             found[name] = Values(np.array([summary[name]], dtype=float))
+    # a run that diverged was measured in nothing else, and its few steps say little
+    for name in ("clipped_share", "loss_spikes") if summary.get("health") != "diverged" else ():
+        if summary.get(name) is not None:
+            found[name] = Values(np.array([summary[name]], dtype=float))
     train, validation = summary.get("train_score"), summary.get("validation_score")
     if train is not None and validation is not None:
         found["generalisation_gap"] = Values(np.array([train - validation], dtype=float))

@@ -9,13 +9,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from bench import sources
 from training import resources
+from training.catalogue import KNOWN
 from training.resources import Resources
 
 LEXICON_NEEDS = ("wordnet", "glove", "minilm-l6")
 
 
 def fetch_all(names: Sequence[str], console: Console) -> None:
-    """Fetches `names` (all by default) and builds the attack lexicon once its parts are there. Raises UserError."""
+    """Fetches `names` (by default all with open terms), then builds the attack lexicon. Raises UserError."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,6 +25,9 @@ def fetch_all(names: Sequence[str], console: Console) -> None:
         console=console,
         transient=True,
     )
+    for name in names:
+        if name in KNOWN and KNOWN[name].by_name:
+            console.print(f"{name}: {KNOWN[name].licence}", highlight=False, soft_wrap=True)
     tasks: dict[str, int] = {}
     seen: set[tuple[str, str]] = set()
 

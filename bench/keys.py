@@ -20,7 +20,7 @@ from training.model import device
 HOUSE = Path(__file__).resolve().parent.parent
 DRIFT_RECIPE = "textfooler"
 # the modules that decide what a training run computes; fetching, listing and data readers do not (data have a hash)
-LOOP = ("alignment", "hooks", "loop", "model", "passes", "stack", "telemetry")
+LOOP = ("alignment", "hooks", "loop", "model", "passes", "span_head", "stack", "telemetry")
 TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "training/mitigations/_*.py")
 
 
@@ -69,7 +69,7 @@ def evaluate_key(spec: Spec) -> str:
     sizes = spec.sizes
     return stage_key(
         train=train_key(spec),
-        code=code_hash("bench/stages.py", "training/calibration.py", "training/ner_metrics.py"),
+        code=code_hash("bench/stages.py", "bench/tagging.py", "training/calibration.py", "training/ner_metrics.py"),
         sizes=[sizes.validation, sizes.test, sizes.out_of_domain],
     )
 
@@ -88,7 +88,7 @@ def attack_key(spec: Spec, recipe: str, mode: str) -> str:
 
 def drift_recipe(spec: Spec) -> str:
     """The recipe whose adversarial texts the attributions are compared on."""
-    return DRIFT_RECIPE if DRIFT_RECIPE in spec.recipes else spec.recipes[0]
+    return DRIFT_RECIPE if DRIFT_RECIPE in spec.recipes or not spec.recipes else spec.recipes[0]
 
 
 def explain_key(spec: Spec) -> str:
@@ -110,6 +110,7 @@ def cell_key(spec: Spec) -> str:
     """A hash over the keys of every stage: two Records with the same one were made by the same code."""
     return stage_key(
         evaluate=evaluate_key(spec),
+        health=code_hash("training/health.py"),
         attacks=[attack_key(spec, recipe, "calibrated") for recipe in spec.recipes],
         explanations=explain_key(spec),
     )

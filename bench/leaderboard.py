@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench import metrics, stats
@@ -64,11 +65,15 @@ def _finish(board: Board) -> None:
     names = {name for arm in board.arms for name in arm.values}
     attacked = any(arm.values.get("aua_calibrated") or arm.values.get("worst_case_calibrated") for arm in board.arms)
     tagging = "entity_f1" in names and not attacked
-    board.score = "entity_f1" if tagging else "worst_case"
-    board.metrics = metrics.in_order(names | {"failed_runs", board.score})
+    records = [record for arm in board.arms for record in arm.records]
+    plain = "clean_accuracy" in names and not any(record.spec.get("recipes") for record in records)
+    board.score = "entity_f1" if tagging else "clean_accuracy" if plain else "worst_case"
+    judged = {"unhealthy_runs"} if any("health" in record.summary for record in records) else set()
+    board.metrics = metrics.in_order(names | {"failed_runs", "seed_deviation", board.score} | judged)
     devices = sorted({str(r.environment.get("device")) for arm in board.arms for r in arm.records})
     for arm in board.arms:
         arm.cells = {name: _cell(arm, name, devices) for name in board.metrics}
+        arm.cells["seed_deviation"] = _seed_deviation(arm, board.score)
     if len(devices) > 1:
         board.notes.append(f"times and memory are not comparable: the records come from {', '.join(devices)}")
     _judge(board)
@@ -78,6 +83,10 @@ def _finish(board: Board) -> None:
 def _cell(arm: Arm, name: str, devices: list[str]) -> Interval | Missing:
     if name == "failed_runs":
         return Interval(len(arm.failures) / len(arm.records), None, None, 0, len(arm.records))
+    if name == "unhealthy_runs":
+        if any(record.status == "ok" and "health" not in record.summary for record in arm.records):
+            return Missing("missing", "made before runs were judged")
+        return stats.count_interval(sum(map(len, arm.unhealthy.values())), len(arm.records))
     if name in TIMINGS and len(devices) > 1:
         return Missing("not_comparable", "measured on several devices")
     by_seed = arm.values.get(name)
@@ -86,6 +95,15 @@ def _cell(arm: Arm, name: str, devices: list[str]) -> Interval | Missing:
         return next((r for r in reasons if r.status == "failed"), reasons[0])
     found = metrics.summarise(name, [by_seed[seed] for seed in sorted(by_seed)])
     return found if found.value is not None else Missing("missing", "no example with a known value")
+
+
+def _seed_deviation(arm: Arm, score: str) -> Interval | Missing:
+    """The sample standard deviation of the seeds' scores; runs without a score are in none of it."""
+    values = [metrics.summarise(score, [one]).value for one in arm.values.get(score, {}).values()]
+    known = [value for value in values if value is not None]
+    if len(known) < FEWEST_SEEDS:
+        return Missing("missing", "needs the scores of two seeds")
+    return Interval(float(np.std(known, ddof=1)), None, None, 0, len(known))
 
 
 def _judge(board: Board) -> None:

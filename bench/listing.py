@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
+from rich.markup import escape
 from rich.table import Table
 
 from bench.plan import describe
+from bench.presets import PRESETS
 from bench.spec import TIERS
 from training import registry
 
+FAMILIES = ("reference", "gradients", "adversarial", "generalisation", "efficiency", "interpretability", "control")
 PACKAGES = {
     "tasks": "training.tasks",
     "mitigations": "training.mitigations",
@@ -20,9 +23,11 @@ PACKAGES = {
 
 
 def table(what: str) -> Table:
-    """The rich table of one kind: `tasks`, `mitigations`, `recipes`, `explainers`, `tiers` or `metrics`."""
+    """The rich table of one kind: `tasks`, `mitigations`, `recipes`, `explainers`, `tiers`, `presets` or `metrics`."""
     if what == "tiers":
         return _simple("tiers", [(name, describe(tier)) for name, tier in TIERS.items()])
+    if what == "presets":
+        return _simple("presets", [(name, describe(preset.tier)) for name, preset in PRESETS.items()])
     if what == "metrics":
         from bench.metrics import METRICS
 
@@ -37,17 +42,27 @@ def table(what: str) -> Table:
 
 
 def _mitigations() -> Table:
-    """Cost: forward and backward passes of one step; the baseline has one of each."""
-    made = Table("name", "family", "tasks", "passes", "source", "what it is", title="mitigations", title_justify="left")
-    for name in registry.names(PACKAGES["mitigations"]):
-        plugin = registry.load(PACKAGES["mitigations"], name)
-        forward, backward = getattr(plugin, "PASSES", (1, 1))
-        before = f", after {plugin.PREPARATION}" if hasattr(plugin, "PREPARATION") else ""
-        cost = f"{forward:g} + {backward:g}{before}"
-        made.add_row(
-            name, plugin.FAMILY, ", ".join(plugin.TASKS), cost, getattr(plugin, "SOURCE", ""), _first_line(plugin)
-        )
+    """Passes: forward + backward passes of one step; the baseline has one of each."""
+    made = Table("name", "passes", "what it is", title="mitigations", title_justify="left")
+    plugins = {name: registry.load(PACKAGES["mitigations"], name) for name in registry.names(PACKAGES["mitigations"])}
+    for family in dict.fromkeys([*FAMILIES, *(plugin.FAMILY for plugin in plugins.values())]):
+        made.add_section()
+        made.add_row(f"[bold]{family}[/bold]")
+        for name, plugin in plugins.items():
+            if plugin.FAMILY == family:
+                made.add_row(name, _cost(plugin), f"{_first_line(plugin)}\n[dim]{escape(_facts(plugin))}[/dim]")
     return made
+
+
+def _cost(plugin: ModuleType) -> str:
+    forward, backward = getattr(plugin, "PASSES", (1, 1))
+    return f"{forward:g} + {backward:g}"
+
+
+def _facts(plugin: ModuleType) -> str:
+    """`Hu et al. 2022, arXiv 2106.09685; classification, tagging; after training a teacher`."""
+    before = [f"after {plugin.PREPARATION}"] if hasattr(plugin, "PREPARATION") else []
+    return "; ".join([getattr(plugin, "SOURCE", "no source given"), ", ".join(plugin.TASKS), *before])
 
 
 def _plugins(what: str) -> Table:
@@ -58,7 +73,7 @@ def _plugins(what: str) -> Table:
 
 
 def _first_line(module: ModuleType) -> str:
-    return (inspect.getdoc(module) or "").partition("\n")[0]
+    return escape((inspect.getdoc(module) or "").partition("\n")[0])
 
 
 def _simple(title: str, rows: list[tuple[str, str]]) -> Table:

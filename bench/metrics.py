@@ -89,7 +89,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("peak_memory_ratio", "peak memory / baseline", "x", "lower", 0.05, "log", "throughput"),
     Metric("trainable_share", "trainable parameters", "share", None, None, "seed", "train"),
     Metric("train_seconds", "training time", "s", "lower", None, "seed", "train"),
+    Metric("seed_deviation", "standard deviation over seeds", "share", "lower", None, "runs"),
+    Metric("clipped_share", "clipped steps", "share", None, None, "seed", "train"),
+    Metric("loss_spikes", "loss spikes a run", "steps", None, None, "seed", "train"),
     Metric("failed_runs", "failed runs", "share", "lower", None, "runs"),
+    Metric("unhealthy_runs", "failed or unhealthy runs", "share", "lower", None, "runs"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _ORDER = {metric.name: position for position, metric in enumerate(METRICS)}

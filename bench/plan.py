@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from transformers import AutoTokenizer
 
 from attacks.lexicon import Lexicon
-from bench import run, sources
+from bench import presets, run, sources
 from bench.run import Job
-from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, tier, with_baseline
-from training import registry
+from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
+from training import registry, span_head
 from training.errors import UserError
 from training.hooks import Settings
 from training.learning_rates import learning_rate
@@ -31,9 +31,10 @@ LENGTHS = (32, 256)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; empty means the tier's choice."""
+    """What the user asked for; empty means the choice of the tier (quick by default) or preset."""
 
-    tier: str = "quick"
+    tier: str | None = None
+    preset: str | None = None
     tasks: Sequence[str] = ()
     mitigations: Sequence[str] = ()
     recipes: Sequence[str] = ()
@@ -49,41 +50,41 @@ class Request:
 
 def plan(request: Request) -> list[Job]:
     """Every cell of the request, checked before anything is computed. Raises UserError for whatever cannot run."""
-    chosen = tier(request.tier)
+    name, chosen, given = presets.choose(request.tier, request.preset)
     resources = Resources(request.cache)
     model_name, model_folder = sources.open_model(request.model or chosen.model, resources)
     fingerprint = sources.model_fingerprint(model_folder)
     recipes, explainers = request.recipes or chosen.recipes, request.explainers or chosen.explainers
-    for package, wanted in (("attacks.recipes", recipes), ("explain.methods", explainers)):
-        for name in wanted:
-            registry.load(package, name)
+    users = [registry.load("attacks.recipes", recipe) for recipe in recipes]
+    for explainer in explainers:
+        registry.load("explain.methods", explainer)
     seeds = request.seeds or chosen.seeds
     stacks = [_stack(text) for text in with_baseline(request.mitigations or chosen.mitigations)]
     locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
     tasks = [run.task_of(locator, request.cache) for locator in locators]
     lexicon = sources.open_lexicon(resources)
-    users = [registry.load("attacks.recipes", name) for name in recipes]
     _check_lexicon(lexicon, [*users, *(m.plugin for stack in stacks for m in stack.mitigations)])
     jobs: list[Job] = []
     for locator, task in zip(locators, tasks, strict=True):
         length = _max_length(task, model_folder)
+        shown = _shown(model_name, task, request)
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
                 if not request.mitigations:
                     continue
                 raise UserError(refusal)
-            rate, source = _rate(request, task.name, model_name, stack)
-            asked = {"epochs": chosen.epochs, "max_length": length, **request.settings, "learning_rate": rate}
+            rate, source = _rate(request, given, task.name, model_name, stack)
+            asked = {"epochs": chosen.epochs, "max_length": length, **given, **request.settings, "learning_rate": rate}
             for share, seed in itertools.product(request.labelled, range(seeds)):
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
-                    model=model_name,
+                    model=shown,
                     model_fingerprint=fingerprint,
                     mitigation="+".join(m.name for m in stack.mitigations) + _differences(stack),
                     mitigations=tuple(_mitigation_spec(m) for m in stack.mitigations),
                     seed=seed,
-                    tier=request.tier,
+                    tier=name,
                     settings=_settings(asked | {"labelled": share}).model_dump(),
                     learning_rate_source=source,
                     sizes=chosen.sizes,
@@ -150,9 +151,19 @@ def _unfit(stack: Stack, kind: str) -> str | None:
     return None
 
 
-def _rate(request: Request, task: str, model: str, stack: Stack) -> tuple[float, str]:
+def _shown(model: str, task: Task, request: Request) -> str:
+    """The model's name in tables: the two heads of one encoder are two models."""
+    if request.settings.get("head") != "span":
+        return model
+    span_head.check(task)
+    return f"{model}, span head"
+
+
+def _rate(request: Request, given: dict[str, Any], task: str, model: str, stack: Stack) -> tuple[float, str]:
     if "learning_rate" in request.settings:
         return request.settings["learning_rate"], "given by the user"
+    if "learning_rate" in given:
+        return given["learning_rate"], f"preset {request.preset}"
     return learning_rate(task, model, [(m.name, m.plugin) for m in stack.mitigations])
 
 
@@ -175,7 +186,8 @@ def _differences(stack: Stack) -> str:
 def describe(chosen: Tier) -> str:
     """One line for `temper list tiers`."""
     sizes = chosen.sizes
+    attacked, explained = sizes.attacked if chosen.recipes else 0, sizes.explained if chosen.explainers else 0
     return (
         f"{chosen.purpose}: {chosen.model}, arms: {len(chosen.mitigations)}, seeds: {chosen.seeds}, "
-        f"epochs: {chosen.epochs}, {sizes.attacked} attacked and {sizes.explained} explained texts"
+        f"epochs: {chosen.epochs}, {attacked} attacked and {explained} explained texts"
     )

@@ -39,12 +39,13 @@ class Work:
         self.weights: dict[tuple[str, str], float] = {}
         self.done: dict[tuple[str, str], float] = {}
         for spec in specs:
-            parts = {"train": training_steps(spec) * STEP, "evaluate": EVALUATED, "throughput": MEASURED}
+            measured = MEASURED if spec.sizes.throughput_rounds else 0.0
+            parts = {"train": training_steps(spec) * STEP, "evaluate": EVALUATED, "throughput": measured}
             if attacked(spec):
                 for recipe in spec.recipes:
                     cost = spec.sizes.attacked * UNIT.get(recipe, OTHER_RECIPE)
                     parts |= {f"{recipe}:calibrated": cost, f"{recipe}:raw": RAW * cost}
-                parts["explain"] = spec.sizes.explained * EXPLAINED
+                parts["explain"] = spec.sizes.explained * EXPLAINED if spec.explainers else 0.0
             self.weights |= {(spec.id, stage): weight for stage, weight in parts.items()}
 
     def advance(self, spec_id: str, stage: str, done: int, total: int) -> None:

@@ -26,6 +26,7 @@ from bench.spec import BASELINE, Spec
 from bench.stages import Cell, Tick
 from bench.store import Store
 from bench.work import Work
+from training import health
 from training.model import device
 from training.resources import Resources
 from training.task import Task
@@ -53,6 +54,7 @@ class Job:
             functools.partial(sources.open_lexicon, Resources(self.cache)),
             lambda name: sources.open_model(name, Resources(self.cache))[1],
             lambda locator: task_of(locator, self.cache),
+            Resources(self.cache).path,
             tick,
         )
 
@@ -102,7 +104,8 @@ def measure(job: Job, tick: Tick) -> dict[str, StageResult]:
     """Step times beside the baseline's; call it while nothing else runs."""
     cell = job.open(tick)
     walk = Walk(cell.work)
-    walk("throughput", lambda: stages.measure(cell))
+    if job.spec.sizes.throughput_rounds:
+        walk("throughput", lambda: stages.measure(cell))
     return walk.results
 
 
@@ -147,9 +150,12 @@ def _collect(job: Job, tick: Tick, before: Mapping[str, StageResult], *, with_ot
     recipes: dict[str, Any] = {}
     trained = walk("train", lambda: stages.train(cell))
     if trained is None:
+        trained = _diverged(cell)
+    if trained is not None:
+        summary |= trained[0]
+        tables["telemetry"] = trained[1]
+    if walk.results["train"].status == "failed":
         return walk.results, summary, tables, recipes
-    summary |= trained[0]
-    tables["telemetry"] = trained[1]
     evaluated = walk("evaluate", lambda: stages.evaluate(cell))
     if evaluated is not None:
         summary |= evaluated[0]
@@ -158,6 +164,16 @@ def _collect(job: Job, tick: Tick, before: Mapping[str, StageResult], *, with_ot
     if with_others:
         _others(job, cell, walk, tables)
     return walk.results, summary, tables, recipes
+
+
+def _diverged(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """The verdict on a training that diverged, and its steps until then; None where it failed in another way."""
+    folder = cell.work.done("train", keys.train_key(cell.spec))
+    if folder is None:
+        return None
+    table = pd.read_parquet(folder / "telemetry.parquet")
+    verdict = health.judge(table, None, 0.0)
+    return (verdict.summary(), table) if verdict.verdict == "diverged" else None
 
 
 def _attack_and_explain(
@@ -180,6 +196,8 @@ def _attack_and_explain(
         for explainer in job.spec.explainers:
             walk.skip(f"explain:{explainer}", f"explains texts with one label; {cell.task.name} is a tagging task")
         return
+    if not job.spec.explainers:
+        return
     found = walk("explain", lambda: explaining.explain(cell, attacked.get(keys.drift_recipe(job.spec), {})))
     for explainer, table in (found or {}).items():
         if judge := cell.stack.trained_on(explainer):
@@ -200,6 +218,9 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
             table = walk(name, functools.partial(stages.transfer, cell, job.donor, recipe))
             if table is not None:
                 tables[name] = table
+    if not job.spec.sizes.throughput_rounds:
+        walk.skip("throughput", "this tier takes no step times")
+        return
     table = walk("throughput", lambda: stages.measure(cell))
     if table is not None:
         tables["throughput"] = table

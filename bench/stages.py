@@ -17,10 +17,11 @@ from attacks import engine as attack_engine
 from attacks.lexicon import Lexicon
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
+from bench import tagging
 from bench.keys import attack_key, evaluate_key, stage_key, train_key
 from bench.spec import Spec
 from bench.work import Work, append_line, read_lines, subset
-from training import loop, ner_metrics, registry, throughput
+from training import health, loop, registry, throughput
 from training.calibration import fit_temperature
 from training.hooks import Context, Settings
 from training.model import Classifier, open_classifier
@@ -41,6 +42,7 @@ class Cell:
     lexicon: Callable[[], Lexicon]
     open_model: Callable[[str], Path]
     open_task: Callable[[str], Task]
+    resource: Callable[[str], Path]
     tick: Tick
 
     @functools.cached_property
@@ -66,12 +68,16 @@ class Cell:
             self.build,
             self.open_task,
             tuple(train[known:]),
+            resource=self.resource,
         )
 
-    def build(self, model: str | None = None) -> Classifier:
-        """The pretrained encoder of the cell, or another one by name, with a fresh head, not yet fine-tuned."""
+    def build(self, model: str | None = None, task: Task | None = None) -> Classifier:
+        """The pretrained encoder of the cell, or another one by name, with a fresh head for the cell's task or `task`,
+        not yet fine-tuned."""
         folder = self.model_folder if model is None else self.open_model(model)
-        return open_classifier(folder, self.task, self.spec.settings["max_length"], self.spec.seed)
+        task, settings = task or self.task, self.spec.settings
+        head = settings.get("head", "token") if task.kind == "tagging" else "token"
+        return open_classifier(folder, task, settings["max_length"], self.spec.seed, head)
 
     @functools.cached_property
     def classifier(self) -> Classifier:
@@ -100,18 +106,29 @@ def open_stack(spec: Spec) -> Stack:
 
 
 def train(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Fine-tunes; returns the summary and the telemetry table."""
+    """Fine-tunes; returns the summary with the verdict on the run, and the telemetry table. That a run diverges is a
+    result too, kept with the steps until then; then this raises DivergedError, every time."""
 
     def make(folder: Path) -> dict[str, Any]:
-        trained = loop.fine_tune(
-            cell.build(), cell.stack, cell.context, lambda step, total: cell.tick("train", step, total)
-        )
+        try:
+            trained = loop.fine_tune(
+                cell.build(), cell.stack, cell.context, lambda step, total: cell.tick("train", step, total)
+            )
+        except loop.DivergedError as error:
+            if error.telemetry is None:
+                raise
+            error.telemetry.to_parquet(folder / "telemetry.parquet")
+            return {"diverged": str(error)}
         trained.classifier.save(folder)
         trained.telemetry.to_parquet(folder / "telemetry.parquet")
         return trained.summary
 
     folder, summary = cell.work.run("train", train_key(cell.spec), make)
-    return summary, pd.read_parquet(folder / "telemetry.parquet")
+    table = pd.read_parquet(folder / "telemetry.parquet")
+    if "diverged" in summary:
+        raise loop.DivergedError(summary["diverged"], table)
+    verdict = health.judge(table, summary["validation_score"], health.constant_score(cell.context.task))
+    return summary | verdict.summary(), table
 
 
 def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -126,11 +143,16 @@ def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
             validation = cell.context.task.validation
             logits = cell.classifier.logits([example.text for example in validation])
             summary["temperature"] = fit_temperature(logits, np.array([e.label for e in validation]))
+        made: dict[str, pd.DataFrame] = {}
         for done, (name, examples) in enumerate(splits.items(), start=1):
-            table = _score(cell.classifier, task, examples, summary["temperature"])
-            table.to_parquet(folder / f"{name.replace(':', '-')}.parquet")
+            if task.kind == "tagging":
+                made |= tagging.score(cell.classifier, name, examples)
+            else:
+                made[name] = _score(cell.classifier, task, examples, summary["temperature"])
             cell.tick("evaluate", done, len(splits))
-        return summary | {"tables": list(splits)}
+        for name, table in made.items():
+            table.to_parquet(folder / f"{name.replace(':', '-')}.parquet")
+        return summary | {"tables": list(made)}
 
     folder, result = cell.work.run("evaluate", evaluate_key(cell.spec), make)
     tables = {name: pd.read_parquet(folder / f"{name.replace(':', '-')}.parquet") for name in result["tables"]}
@@ -138,16 +160,6 @@ def evaluate(cell: Cell) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
 
 
 def _score(classifier: Classifier, task: Task, examples: list[Example], temperature: float | None) -> pd.DataFrame:
-    ids = [example.id for example in examples]
-    if classifier.kind == "tagging":
-        gold = [[classifier.labels[tag] for tag in example.tags] for example in examples]
-        predicted = loop.predict_tags(classifier, examples)
-        counts = [ner_metrics.span_counts(g, p) for g, p in zip(gold, predicted, strict=True)]
-        frame = pd.DataFrame(counts, columns=["tp", "fp", "fn"])
-        frame["words"] = [len(g) for g in gold]
-        frame["correct_words"] = [sum(map(str.__eq__, g, p)) for g, p in zip(gold, predicted, strict=True)]
-        frame.insert(0, "id", ids)
-        return frame
     logits = classifier.logits([example.text for example in examples]).astype(np.float64)
     raw, calibrated = softmax(logits, axis=1), softmax(logits / (temperature or 1.0), axis=1)
     labels = np.array([example.label for example in examples])
@@ -156,7 +168,7 @@ def _score(classifier: Classifier, task: Task, examples: list[Example], temperat
     return pd.DataFrame(
         ({"group": named} if any(named) else {})
         | {
-            "id": ids,
+            "id": [example.id for example in examples],
             "label": labels,
             "prediction": logits.argmax(axis=1),
             "correct": logits.argmax(axis=1) == labels,

@@ -133,6 +133,12 @@ def _wilson(p: float, variance: float, df: float, n: int, seeds: int, level: flo
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def count_interval(hits: int, total: int, *, level: float = LEVEL) -> Interval:
+    """The share of `total` >= 1 independent runs that are hits, with Wilson's interval."""
+    low, high = _wilson(hits / total, 0.0, 1.0, total, 1, level)
+    return Interval(hits / total, float(low), float(high), 0, total)
+
+
 def ratio_interval(
     numerator: Array, denominator: Array, *, level: float = LEVEL, share: bool = False, examples_only: bool = False
 ) -> Interval:

@@ -36,7 +36,7 @@ def test_predict(benchmark: Any, job: Job, store: Store) -> None:
             benchmark.pedantic(cell.classifier.logits, args=(texts,), rounds=5, warmup_rounds=1)
         else:
             words = [e.words for e in cell.task.test[: job.spec.sizes.attacked]]
-            benchmark.pedantic(cell.classifier.word_logits, args=(words,), rounds=5, warmup_rounds=1)
+            benchmark.pedantic(cell.classifier.tags, args=(words,), rounds=5, warmup_rounds=1)
     else:
         benchmark.pedantic(lambda: None, rounds=1)
     assert record.status == "ok", record.reason

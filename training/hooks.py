@@ -27,7 +27,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,14 +57,16 @@ class Settings(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0, description="global L2 norm the baseline clips gradients to")
     patience: int | None = Field(default=None, ge=1, description="epochs without a better validation score; None: off")
     labelled: float = Field(default=1.0, gt=0, le=1, description="share of the training texts whose label is known")
+    head: Literal["token", "span"] = Field(default="token", description="tagging: a tag a word, or a type a span")
 
 
 @dataclass(frozen=True)
 class Batch:
     """One padded batch; `embeddings`, where set, is used instead of looking `input_ids` up.
 
-    Shapes: input_ids, attention_mask, word_mask (n, length); labels (n,) or (n, length) with IGNORE; embeddings
-    (n, length, hidden). `word_mask` is 1 on pieces of words, 0 on special tokens and padding. Where examples have them:
+    Shapes: input_ids, attention_mask, word_mask (n, length); labels (n,), (n, length) with IGNORE, or for a span head
+    (n, spans) with IGNORE (training/span_head.py); embeddings (n, length, hidden). `word_mask` is 1 on pieces of words,
+    0 on special tokens and padding. Where examples have them:
     `groups` (n,), the index of each text's group, else -1; `rationale` (n, length), 1 on pieces of words that justify
     the label. A text without a rationale has none marked.
     """
@@ -93,7 +96,7 @@ class Batch:
 
 
 class Output(NamedTuple):
-    """A scalar loss and the logits, (n, classes) or (n, length, classes)."""
+    """A scalar loss and the logits, (n, classes), (n, length, classes) or (n, spans, classes)."""
 
     loss: torch.Tensor
     logits: torch.Tensor
@@ -106,15 +109,19 @@ class Forward(Protocol):
 
 
 def _cannot(*_: Any, **__: Any) -> Any:
-    raise UserError("this mitigation needs a second model or task, and the training was started without a way to one")
+    raise UserError(
+        "this mitigation needs a second model, a task or a resource, and the training was started without a way to one"
+    )
 
 
 @dataclass(frozen=True)
 class Context:
     """What data and model hooks may look at. `lexicon()` opens the attack lexicon when first called.
 
-    `build()` opens the pretrained encoder with a fresh head for this task, `build("minilm-l6")` another one;
-    `open_task(locator)` opens another task. `unlabelled`: training texts whose label is withheld (Settings.labelled).
+    `build()` opens the pretrained encoder with a fresh head for this task, `build("minilm-l6")` another one,
+    `build(task=other)` one with a head for another task;
+    `open_task(locator)` opens another task, `resource(name)` is the folder of a fetched resource.
+    `unlabelled`: training texts whose label is withheld (Settings.labelled).
     A mitigation may train a model of its own with training.loop.fine_tune and a context made by `replace`; its passes
     count as this arm's.
     """
@@ -128,6 +135,7 @@ class Context:
     open_task: Callable[[str], Task] = _cannot
     unlabelled: tuple[Example, ...] = ()
     passes: Passes = field(default_factory=Passes)
+    resource: Callable[[str], Path] = _cannot
 
 
 @dataclass
@@ -177,8 +185,12 @@ def adamw(module: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    fused = bool(trained) and trained[0].is_cuda
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=fused)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=fused(trained))
+
+
+def fused(trained: list[torch.nn.Parameter]) -> bool:
+    """Whether torch's one-kernel AdamW runs here: half the step of BERT-tiny on a CPU is the optimiser without it."""
+    return bool(trained) and trained[0].device.type in ("cuda", "cpu")
 
 
 def clip_gradients(state: State) -> None:

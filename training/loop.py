@@ -19,6 +19,7 @@ from training import ner_metrics
 from training.alignment import align, words_of_offsets
 from training.hooks import IGNORE, Batch, Context, State
 from training.model import Classifier
+from training.span_head import span_labels
 from training.stack import Stack
 from training.task import Example, Task
 from training.telemetry import Telemetry
@@ -29,13 +30,18 @@ UNLABELLED = IGNORE  # a text without a label: in no cross-entropy
 
 
 class DivergedError(RuntimeError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite. `telemetry` has the steps until then."""
+
+    def __init__(self, message: str, telemetry: pd.DataFrame | None = None) -> None:
+        super().__init__(message)
+        self.telemetry = telemetry
 
 
 @dataclass(frozen=True)
 class Coded:
-    """One tokenised example: pieces, 1 on pieces of words, the label (an int, or one per piece), and what it has of
-    group (-1: none) and rationale (1 on pieces of words that justify the label)."""
+    """One tokenised example: pieces, 1 on pieces of words, the label (an int, one per piece, or for a span head as many
+    per piece as its spans are wide), and what it has of group (-1: none) and rationale (1 on pieces of words that
+    justify the label)."""
 
     ids: list[int]
     words: list[int]
@@ -66,7 +72,10 @@ def encode(examples: Sequence[Example], classifier: Classifier) -> list[Coded]:
     else:
         for e in examples:
             item = align(e.words, e.tags, classifier.tokenizer, classifier.max_length)
-            coded.append((list(item.input_ids), list(item.labels), item.word_ids))
+            labels = list(item.labels)
+            if classifier.span_width is not None:
+                labels = span_labels(e, item.word_ids, classifier.labels, classifier.span_width)
+            coded.append((list(item.input_ids), labels, item.word_ids))
     return [
         Coded(
             ids,
@@ -83,10 +92,13 @@ def collate(rows: Sequence[Coded], pad: int) -> Batch:
     """Pads to the longest row of the batch, never to the model's maximum."""
     length = max(len(row.ids) for row in rows)
 
-    def padded(values: Sequence[int], fill: int) -> list[int]:
-        return [*values, *[fill] * (length - len(values))]
+    def padded(values: Sequence[int], fill: int, each: int = 1) -> list[int]:
+        return [*values, *[fill] * (length * each - len(values))]
 
-    labels = [row.label if isinstance(row.label, int) else padded(row.label, IGNORE) for row in rows]
+    labels = [
+        row.label if isinstance(row.label, int) else padded(row.label, IGNORE, len(row.label) // len(row.ids))
+        for row in rows
+    ]
     groups = torch.tensor([row.group for row in rows]) if any(row.group >= 0 for row in rows) else None
     marked = [padded(row.rationale or [], 0) + [0] * len(row.ids) for row in rows]
     rationale = torch.tensor([row[:length] for row in marked]) if any(row.rationale for row in rows) else None
@@ -132,7 +144,7 @@ class Session:
         self.state = State(module, optimizer, context, generator, self._early_backward)
         self.state.total_steps = self.steps_per_epoch * settings.epochs
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(self.state.total_steps)
 
     def _early_backward(self, loss: torch.Tensor) -> None:
         self.early_loss.append(loss.detach())
@@ -169,9 +181,11 @@ class Session:
         norms = {f"norm:{layer}": value for layer, value in self.telemetry.gradients(state.module).items()}
         state.clipped = None
         self.stack.after_backward(state)
+        weights = self.telemetry.weights(state.module)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         self.stack.after_step(state)
+        updates = self.telemetry.updates(weights)
         state.step += 1
         loss = torch.stack([*self.early_loss, output.loss.detach()]).sum()
         clipped = torch.zeros((), device=loss.device) if state.clipped is None else state.clipped
@@ -181,7 +195,8 @@ class Session:
             "samples": len(batch.labels),
             "seconds": time.perf_counter() - started,
         }
-        self.telemetry.add(row, {"loss": loss, "clipped": clipped, "tokens": batch.attention_mask.sum(), **norms})
+        tensors = {"loss": loss, "clipped": clipped, "tokens": batch.attention_mask.sum(), **norms, **updates}
+        self.telemetry.add(row, tensors)
         return loss
 
 
@@ -196,10 +211,7 @@ def score(classifier: Classifier, task: Task, examples: Sequence[Example]) -> fl
 
 def predict_tags(classifier: Classifier, examples: Sequence[Example]) -> list[list[str]]:
     """A tag for every word; words the model does not see (cut off by `max_length`, or invisible) are O."""
-    return [
-        [classifier.labels[row.argmax()] if np.isfinite(row).all() else "O" for row in rows]
-        for rows in classifier.word_logits([example.words for example in examples])
-    ]
+    return classifier.tags([example.words for example in examples])
 
 
 def fine_tune(
@@ -225,11 +237,14 @@ def fine_tune(
             positions += batch.input_ids.numel()
             loss = session.step(batch)
             if loss.device.type == "cpu" and not torch.isfinite(loss):
-                raise DivergedError(f"the loss became {loss.item()} at step {state.step} of {state.total_steps}")
+                reason = f"the loss became {loss.item()} at step {state.step} of {state.total_steps}"
+                raise DivergedError(reason, session.telemetry.table())
             if on_step:
                 on_step(state.step, state.total_steps)
         if settings.patience is not None:
+            counting.remove()  # passes over validation texts choose weights, they do not train
             reached = score(classifier, task, task.validation)
+            counting = context.passes.watch(session.state.module)
             stale = 0 if reached > best else stale + 1
             if reached > best:
                 best, best_weights = reached, copy.deepcopy(state.module.state_dict())
@@ -239,7 +254,8 @@ def fine_tune(
         state.module.load_state_dict(best_weights)
     table = session.telemetry.table()
     if not np.isfinite(table["loss"]).all():
-        raise DivergedError(f"the loss became NaN or infinite at step {int(np.argmin(np.isfinite(table['loss'])) + 1)}")
+        first = int(np.argmin(np.isfinite(table["loss"]))) + 1
+        raise DivergedError(f"the loss became NaN or infinite at step {first}", table)
     trained = sum(p.numel() for p in state.module.parameters() if p.requires_grad)
     every = sum(p.numel() for p in state.module.parameters())
     counting.remove()

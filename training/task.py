@@ -20,7 +20,8 @@ SPLITS = ("train", "validation", "test")
 class Example:
     """One labelled text, or one sentence of tagged words."""
 
-    id: str  # first 16 hex digits of sha256 over the normalised text, so equal texts share it
+    # first 16 hex digits of sha256 over the normalised text, so equal texts share it; a repeat that is kept has its own
+    id: str
     text: str  # tagging: the words joined by a space
     label: int | None  # index in Task.labels; None for tagging
     words: tuple[str, ...] = ()

@@ -1,17 +1,26 @@
-"""What each training step did: loss, learning rate, gradient norms, tokens and time.
+"""What each training step did: loss, learning rate, gradient norms, weight updates, tokens and time.
 
 Norms stay on the device until the end of training, so that recording them does not make a GPU wait in every step.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import torch
 
 _LAYER = re.compile(r"\.(?:layer|layers|h|block)\.(\d+)\.")
+# Updates need a copy of the trained weights and two more passes over them: 5 % of a step of BERT-tiny on a quiet core,
+# 20 % where others compete for the memory. So they are recorded on at most SAMPLES evenly spaced steps of a run and on
+# no more than one step in EVERY, which keeps them under 2 % and out of the medians of step times.
+SAMPLES = 200
+EVERY = 10
+
+Copies = list[tuple[str, torch.Tensor, torch.Tensor]]
 
 
 def layer_of(parameter_name: str) -> str:
@@ -23,8 +32,9 @@ def layer_of(parameter_name: str) -> str:
 
 @dataclass
 class Telemetry:
-    """Collects one row per step; `table()` turns them into a DataFrame."""
+    """Collects one row per step of a run of `total_steps`; `table()` turns them into a DataFrame."""
 
+    total_steps: int = 0
     rows: list[dict[str, float | int]] = field(default_factory=list)
     tensors: list[dict[str, torch.Tensor]] = field(default_factory=list)
 
@@ -34,26 +44,54 @@ class Telemetry:
         for name, parameter in module.named_parameters():
             if parameter.grad is not None:
                 groups.setdefault(layer_of(name), []).append(parameter.grad.detach())
-        return {
-            layer: torch.stack([norm.square() for norm in torch._foreach_norm(grads)]).sum()
-            for layer, grads in sorted(groups.items())
-        }
+        return {layer: _squares(grads) for layer, grads in sorted(groups.items())}
+
+    def weights(self, module: torch.nn.Module) -> Copies:
+        """(layer, parameter, copy) of everything that is trained, where this step is sampled; else nothing."""
+        if len(self.rows) % max(EVERY, math.ceil(self.total_steps / SAMPLES)):
+            return []
+        return [(layer_of(n), p, p.detach().clone()) for n, p in module.named_parameters() if p.requires_grad]
+
+    def updates(self, before: Copies) -> dict[str, torch.Tensor]:
+        """`update:<layer>`: ||w_t+1 - w_t|| / ||w_t|| over the layer's trained weights; NaN where they were all 0.
+
+        `before` is what `weights` returned ahead of the step; its copies are used up.
+        """
+        found = {}
+        for layer in sorted({layer for layer, *_ in before}):
+            now = [parameter.detach() for own, parameter, _ in before if own == layer]
+            old = [copy for own, _, copy in before if own == layer]
+            length = _squares(old)
+            torch._foreach_sub_(old, now)
+            found[f"update:{layer}"] = torch.where(length > 0, _squares(old) / length, torch.nan).sqrt()
+        return found
 
     def add(self, row: dict[str, float | int], tensors: dict[str, torch.Tensor]) -> None:
         self.rows.append(row)
         self.tensors.append(tensors)
 
     def table(self) -> pd.DataFrame:
-        """One row per step: step, learning_rate, samples, tokens, seconds, loss, clipped, grad_norm, norm:<layer>."""
+        """One row per step: step, learning_rate, samples, seconds, loss, clipped, tokens, norm:<layer>, grad_norm,
+        nonfinite (the number of layers whose gradient is not finite), update:<layer> (NaN on steps not sampled)."""
         frame = pd.DataFrame(self.rows)
         if not self.tensors:
             return frame
-        names = list(self.tensors[0])
-        values = torch.stack([torch.stack([row[n].float().reshape(()) for n in names]) for row in self.tensors]).cpu()
-        columns = pd.DataFrame(values.numpy(), columns=names)
+        names = list(dict.fromkeys(name for row in self.tensors for name in row))
+        unknown = torch.full((), torch.nan, device=self.tensors[0]["loss"].device)
+        rows = [torch.stack([row.get(name, unknown).float().reshape(()) for name in names]) for row in self.tensors]
+        columns = pd.DataFrame(torch.stack(rows).cpu().numpy(), columns=names)
         layers = [name for name in names if name.startswith("norm:")]
-        columns["grad_norm"] = columns[layers].sum(axis=1) ** 0.5
+        # a layer without a gradient in this step is unknown, which is not the same as a gradient that is NaN
+        present = np.array([[name in row for name in layers] for row in self.tensors])
+        squares = columns[layers].to_numpy()
+        columns["grad_norm"] = np.where(present, squares, 0.0).sum(axis=1) ** 0.5
+        columns["nonfinite"] = (present & ~np.isfinite(squares)).sum(axis=1)
         columns[layers] = columns[layers] ** 0.5
         columns["clipped"] = columns["clipped"] > 0
         columns["tokens"] = columns["tokens"].astype(int)
         return pd.concat([frame, columns], axis=1)
+
+
+def _squares(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """The sum of squares over all elements, a scalar on the device."""
+    return torch.stack([norm.square() for norm in torch._foreach_norm(tensors)]).sum()

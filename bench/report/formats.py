@@ -148,6 +148,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "masking": arm.masking,
         "seeds": arm.seeds,
         "failures": arm.failures,
+        "unhealthy": arm.unhealthy,
         "learning_rate": arm.fact("learning_rate"),
         "learning_rate_source": arm.fact("learning_rate_source"),
         "records": [record.spec_id for record in arm.records],

@@ -40,6 +40,13 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "version. Comprehensiveness and sufficiency are shown, never ranked.",
     ),
     (
+        "Stability",
+        ("unhealthy_runs", "seed_deviation", "clipped_share", "loss_spikes"),
+        "Unhealthy runs: failed, diverged, exploding, vanishing or degenerate (no better than one answer for every "
+        "text), with Wilson's interval. SD: sample standard deviation of the ranked score; a run without a score is in "
+        "neither it nor the mean. Clipped steps and loss spikes are shown, never ranked.",
+    ),
+    (
         "Cost",
         (
             "step_time_ratio", "counted_cost", "peak_memory_ratio", "trainable_share", "tokens_per_second",

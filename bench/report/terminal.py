@@ -23,6 +23,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("ood_accuracy", "ood_f1", "ece_calibrated"),
     ("aua_calibrated", "transfer_accuracy"),
     ("dnaopc", "drift_tau"),
+    ("unhealthy_runs", "seed_deviation"),
     ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15

