@@ -68,7 +68,8 @@ def run(
     preset: Annotated[str | None, typer.Option(help="A published protocol, with the sizes of --tier if given.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="A task, or hub:ID@REVISION. Repeatable.")] = None,
     mitigation: Annotated[
-        list[str] | None, typer.Option(help="fgm, lora+fgm, fgm:epsilon=0.5 ... Repeatable; the baseline always runs.")
+        list[str] | None,
+        typer.Option(help="fgm, lora+fgm, fgm:epsilon=0.5, all. Repeatable; the baseline always runs."),
     ] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="An attack recipe. Repeatable.")] = None,
     explainer: Annotated[list[str] | None, typer.Option(help="An explainer. Repeatable.")] = None,

@@ -49,7 +49,7 @@ def _mitigations() -> Table:
         made.add_section()
         made.add_row(f"[bold]{family}[/bold]")
         for name, plugin in plugins.items():
-            if plugin.FAMILY == family:
+            if family == plugin.FAMILY:
                 made.add_row(name, _cost(plugin), f"{_first_line(plugin)}\n[dim]{escape(_facts(plugin))}[/dim]")
     return made
 

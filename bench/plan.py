@@ -27,6 +27,7 @@ from training.stack import Mitigation, Stack
 from training.task import Task
 
 LENGTHS = (32, 256)
+EVERY = "all"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def plan(request: Request) -> list[Job]:
     for explainer in explainers:
         registry.load("explain.methods", explainer)
     seeds = request.seeds or chosen.seeds
-    stacks = [_stack(text) for text in with_baseline(request.mitigations or chosen.mitigations)]
+    stacks = [_stack(text) for text in with_baseline(_wanted(request) or chosen.mitigations)]
     locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
     tasks = [run.task_of(locator, request.cache) for locator in locators]
     lexicon = sources.open_lexicon(resources)
@@ -70,7 +71,7 @@ def plan(request: Request) -> list[Job]:
         shown = _shown(model_name, task, request)
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
-                if not request.mitigations:
+                if EVERY in request.mitigations or not request.mitigations:
                     continue
                 raise UserError(refusal)
             rate, source = _rate(request, given, task.name, model_name, stack)
@@ -95,6 +96,12 @@ def plan(request: Request) -> list[Job]:
                 )
                 jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache, None))
     return _with_donors(jobs)
+
+
+def _wanted(request: Request) -> list[str]:
+    """The asked mitigations; `all` stands for every one the registry finds, and skips those not for a task."""
+    every = registry.names("training.mitigations")
+    return [name for asked in request.mitigations for name in (every if asked == EVERY else [asked])]
 
 
 def _with_donors(jobs: list[Job]) -> list[Job]:

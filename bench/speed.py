@@ -97,7 +97,8 @@ def _trainer(classifier: Classifier, context: Context, steps: int, padded: bool)
             folder, per_device_train_batch_size=settings.batch_size, max_steps=steps, seed=context.seed,
             learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, warmup_ratio=settings.warmup,
             max_grad_norm=settings.clip_norm, bf16=torch.cuda.is_available(), use_cpu=not torch.cuda.is_available(),
-            logging_steps=max(1, steps // 3), save_strategy="no", report_to=[], disable_tqdm=True, dataloader_pin_memory=False,
+            logging_steps=max(1, steps // 3), save_strategy="no", report_to=[], disable_tqdm=True,
+            dataloader_pin_memory=False,
         )  # fmt: skip
         trainer = Trainer(classifier.module, arguments, train_dataset=rows, data_collator=collate, callbacks=[clock])
         # its log lines would drown the table

@@ -36,7 +36,7 @@ def measure(
         raise ValueError(f"rounds is {rounds}; at least one is needed")
     arms = {"baseline": baseline or Stack([]), "this": stack}
     peaks = {arm: _peak_memory(build, chosen, context) for arm, chosen in arms.items()}
-    sessions = {arm: Session(build(), chosen, context) for arm, chosen in arms.items()}
+    sessions = {arm: _session(build, chosen, context) for arm, chosen in arms.items()}
     streams = {arm: session.batches() for arm, session in sessions.items()}
     rows = []
     for index in range(-WARM_UP, rounds):
@@ -53,6 +53,13 @@ def measure(
     return pd.DataFrame(rows, columns=["round", "arm", "seconds", "samples", "tokens", "peak_memory_bytes"])
 
 
+def _session(build: Callable[[], Classifier], stack: Stack, context: Context) -> Session:
+    session = Session(build(), stack, context)
+    # the copy of the weights that telemetry makes now and then is no cost of the arm
+    session.telemetry.sampling = False
+    return session
+
+
 def _synchronise() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -64,7 +71,7 @@ def _peak_memory(build: Callable[[], Classifier], stack: Stack, context: Context
     before = torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
     if not _reset_peak():
         return None
-    session = Session(build(), stack, context)
+    session = _session(build, stack, context)
     batches = session.batches()
     for _ in range(WARM_UP):
         session.step(next(batches))

@@ -26,7 +26,8 @@ from bench.record import Record
 from bench.store import Store
 from training.errors import UserError
 
-POINTS = 300  # a line has no more: longer runs are drawn as medians of that many groups of steps
+POINTS, FEWER = 300, 100  # a line has no more (in an overview): each is the median of its group of steps
+PANELS = 7.6  # inches that the two panels of an overview take
 NAMED = 8  # of more layers only so many are named in the legend
 SUFFIXES = (".png", ".svg")
 # Okabe and Ito's palette, which the common colour-vision deficiencies keep apart; then the same with another dash
@@ -48,8 +49,9 @@ def write(store: Store, folder: Path) -> list[Path]:
             arms = [(arm, [store.read(record.spec_id) for record in arm.records]) for arm in board.arms]
             stems = {record.spec_id: figures / f"{record.spec_id}-gradients" for _, some in arms for record in some}
             for record in (record for _, some in arms for record in some):
-                table = _telemetry(store, record)
-                if table is not None and not _current(store, [record.spec_id], stems[record.spec_id]):
+                if _current(store, [record.spec_id], stems[record.spec_id]):
+                    continue
+                if (table := _telemetry(store, record)) is not None:
                     drawn += _save(run(record, table), stems[record.spec_id])
             stem = figures / (re.sub(r"[^A-Za-z0-9_.+]+", "-", board.name).strip("-.")[:200] + "-gradients")
             if not _current(store, list(stems), stem) and (picture := overview(board, _medians(store, arms))):
@@ -90,23 +92,24 @@ def overview(board: Board, medians: Sequence[tuple[str, pd.DataFrame]]) -> Figur
     """The arms of a board: median norm of the embeddings and of the top layer. None where no run has telemetry."""
     if not medians:
         return None
-    figure = Figure(figsize=(10.0, 4.4 + 0.16 * max(0, len(medians) - 16)))
+    width = PANELS + 0.6 + 0.065 * max(len(label) for label, _ in medians)
+    figure = Figure(figsize=(width, 4.4 + 0.16 * max(0, len(medians) - 16)))
     panels = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(left=0.07, right=0.76, top=0.84, bottom=0.12, wspace=0.06)
-    for index, (label, table) in enumerate(medians):
+    figure.subplots_adjust(left=0.7 / width, right=PANELS / width, top=0.84, bottom=0.12, wspace=0.06)
+    for index, (label, table) in enumerate(sorted(medians, key=lambda arm: arm[0] != leaderboard.BASELINE)):
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index // len(COLOURS) % len(DASHES)]}
         top = [name for name in _layers(table) if name.startswith(f"{PREFIX}layer.")] or [f"{PREFIX}head"]
         for axes, name, key in zip(panels, (f"{PREFIX}embeddings", top[-1]), (label, None), strict=True):
             # an arm that does not train this layer is in the legend all the same
             values = table[name] if name in table else pd.Series(np.nan, index=table.index)
-            axes.plot(*_thinned(table["step"], values), label=key, linewidth=1.3, **style)
+            axes.plot(*_thinned(table["step"], values, FEWER), label=key, linewidth=1.3, **style)
     for axes, title in zip(panels, ("embeddings", "top layer"), strict=True):
         axes.set_title(title, fontsize=10)
         _dress(axes)
     panels[0].set_ylabel("gradient norm before clipping")
     title = f"{board.name}: median over the seeds of each arm"
-    figure.text(0.07, 0.94, title, fontsize=12, parse_math=False)
-    legend = figure.legend(loc="center left", bbox_to_anchor=(0.77, 0.5), frameon=False, fontsize=8)
+    figure.text(0.7 / width, 0.94, title, fontsize=12, parse_math=False)
+    legend = figure.legend(loc="center left", bbox_to_anchor=((PANELS + 0.1) / width, 0.5), frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
@@ -136,12 +139,12 @@ def _medians(store: Store, arms: Iterable[tuple[Arm, Sequence[Record]]]) -> list
     return found
 
 
-def _thinned(steps: pd.Series, values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """At most POINTS points; what is not above zero cannot be drawn on a log axis and leaves a gap."""
+def _thinned(steps: pd.Series, values: pd.Series, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many points; what is not above zero cannot be drawn on a log axis and leaves a gap."""
     shown = pd.DataFrame({"step": steps.to_numpy(), "value": values.to_numpy(dtype=float)})
     shown["value"] = shown["value"].where(np.isfinite(shown["value"]) & (shown["value"] > 0))
-    if len(shown) > POINTS:
-        shown = shown.groupby(np.arange(len(shown)) * POINTS // len(shown)).median()
+    if len(shown) > points:
+        shown = shown.groupby(np.arange(len(shown)) * points // len(shown)).median()
     return shown["step"].to_numpy(), shown["value"].to_numpy()
 
 

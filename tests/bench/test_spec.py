@@ -85,3 +85,12 @@ def test_tiers_grow():
     sizes = [TIERS[name].sizes.attacked for name in ("smoke", "quick", "standard", "full")]
     assert sizes == sorted(sizes)
     assert all(TIERS[name].seeds >= 3 for name in ("quick", "standard", "full"))
+
+
+def test_all_stands_for_every_mitigation_the_registry_finds():
+    from bench.plan import Request, _wanted
+    from training import registry
+
+    found = _wanted(Request(mitigations=["all", "lora+fgm"]))
+    assert found == [*registry.names("training.mitigations"), "lora+fgm"]
+    assert _wanted(Request(mitigations=["fgm"])) == ["fgm"]

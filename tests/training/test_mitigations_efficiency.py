@@ -86,7 +86,6 @@ def test_what_learns_is_counted_by_hand_and_the_rest_does_not_move(name, count, 
     moved = {key for key in shared if not torch.equal(before[key], after[key])}
     assert len(shared) == len(before)
     allowed = ("classifier", "LayerNorm") if name == "adapter" else ("classifier",)
-    assert moved
     assert all(any(part in key.split(".") for part in allowed) for key in moved)
     assert any(key.startswith("classifier") for key in moved)
 

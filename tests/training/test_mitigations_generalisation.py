@@ -215,17 +215,24 @@ def test_group_dro_keeps_what_an_inner_loss_adds() -> None:
 def test_groups_where_a_task_has_none(tagging_task) -> None:
     labels = torch.tensor([[IGNORE, 0, 2, IGNORE], [IGNORE, 0, 0, IGNORE]])
     batch = Batch(labels, labels, labels, labels)
-    assert group_dro.batch_groups(batch, tagging_task).tolist() == [1, 0]
+    state = SimpleNamespace(context=SimpleNamespace(task=tagging_task), module=None)
+    assert group_dro.batch_groups(batch, state).tolist() == [1, 0]
+    # in a user's task O need not be the first label, but in a span head class 0 is always no entity
+    last = dataclasses.replace(tagging_task, labels=("B-THING", "I-THING", "O"))
+    state = SimpleNamespace(context=SimpleNamespace(task=last), module=None)
+    assert group_dro.batch_groups(batch, state).tolist() == [1, 1]
+    state.module = SimpleNamespace(config=SimpleNamespace(span_width=2))
+    assert group_dro.batch_groups(batch, state).tolist() == [1, 0]
     with_entity = sum(any(example.tags) for example in tagging_task.train)
     assert group_dro._sizes(tagging_task).tolist() == [len(tagging_task.train) - with_entity, with_entity]
-    classes = grouped(task_groups=()).context.task
-    assert group_dro._sizes(classes).tolist() == [11, 10]
+    state = grouped(task_groups=())
+    assert group_dro._sizes(state.context.task).tolist() == [11, 10]
     answers = torch.tensor([1, 0, IGNORE])
-    assert group_dro.batch_groups(Batch(answers, answers, answers, answers), classes).tolist() == [1, 0, IGNORE]
+    assert group_dro.batch_groups(Batch(answers, answers, answers, answers), state).tolist() == [1, 0, IGNORE]
 
 
 def test_tagging_groups_are_means_over_labelled_pieces(tagging_task) -> None:
-    state = SimpleNamespace(context=SimpleNamespace(task=tagging_task), memory={}, step=0)
+    state = SimpleNamespace(context=SimpleNamespace(task=tagging_task), memory={}, step=0, module=None)
     labels = torch.tensor([[IGNORE, 0, 2, IGNORE], [IGNORE, 0, IGNORE, IGNORE]])
     torch.manual_seed(0)
     logits = torch.randn(2, 4, 3)
@@ -303,6 +310,21 @@ def test_masking_has_the_shares_of_bert() -> None:
     other = ids[chosen & (ids != 4) & (ids != 7)]
     assert len(other) / int(chosen.sum()) == pytest.approx(0.1, abs=0.02)
     assert len(set(other.tolist())) > 150
+
+
+def test_the_head_is_asked_only_where_it_has_to_answer(make_context, sentiment_task) -> None:
+    classifier, _ = make_context(sentiment_task(train=8))
+    model = _masked_language.masked_model(classifier.module, "tapt").eval()
+    ids = torch.randint(5, 40, (3, 6), generator=torch.Generator().manual_seed(0))
+    attention, chosen = torch.ones_like(ids), ids % 3 == 0
+    attention[0, 4:] = 0
+    with torch.no_grad():
+        found = _masked_language.chosen_logits(model, ids, attention, chosen)
+        every = model(input_ids=ids, attention_mask=attention).logits
+    assert 0 < len(found) < ids.numel()
+    assert torch.allclose(found, every[chosen], atol=1e-6)
+    nowhere = _masked_language.chosen_logits(model, ids, attention, torch.zeros_like(chosen))
+    assert nowhere.shape == (0, every.shape[-1])
 
 
 def test_tapt_moves_the_encoder_and_nothing_else(make_context, sentiment_task) -> None:

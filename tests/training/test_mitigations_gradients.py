@@ -328,7 +328,7 @@ def test_what_follows_unstable_rescues_it(make_context, sentiment_task):
     assert (alone.warmup, alone.clip_norm) == (0.0, unstable.NEVER)
     assert alone.learning_rate == pytest.approx(unstable.Config().factor * 5e-3)
     assert settings("unstable", warmup=0.2).warmup == 0.2
-    assert settings("unstable", "clip_norm") == alone.model_copy(update={"clip_norm": 0.1})
+    assert settings("unstable", "clip_norm") == alone.model_copy(update={"clip_norm": 5.0})
     assert settings("unstable", "small_lr") == alone.model_copy(update={"learning_rate": 2e-5})
     for other in ("clip_value", "grad_normalise", "accumulate", "smart", "r3f", "init_normal", "mixout"):
         assert settings("unstable", other) == alone

@@ -48,6 +48,24 @@ def tokenised(texts: Iterable[str], tokenizer: Any, max_length: int) -> list[Cod
     return [Coded(ids, [int(piece not in special) for piece in ids], 0) for ids in coded]
 
 
+def chosen_logits(model: Any, ids: torch.Tensor, attention: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """The model's logits at the `chosen` positions, (positions, vocabulary).
+
+    The head sees only those: on a small encoder its output layer, one row a vocabulary entry, costs more than all else.
+    """
+    places = chosen.to(model.device)
+
+    def only(_: torch.nn.Module, __: Any, output: Any) -> Any:
+        output["last_hidden_state"] = output[0][places].unsqueeze(0)
+        return output
+
+    hook = model.base_model.register_forward_hook(only)
+    try:
+        return model(input_ids=ids.to(model.device), attention_mask=attention.to(model.device)).logits[0]
+    finally:
+        hook.remove()
+
+
 def mask(
     batch: Batch, share: float, mask_id: int, vocabulary: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:

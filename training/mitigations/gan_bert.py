@@ -7,8 +7,9 @@ one more, fake. With p_fake from the softmax over all k + 1 and f the features t
     G: -log(1 - p_fake(G(z))) + mean square of (mean f(x) - mean f(G(z)))
 As in the authors' code (crux82/ganbert and crux82/ganbert-pytorch): noise uniform in 0..1; G with one hidden layer,
 leaky ReLU and dropout 0.1; labelled texts repeated floor(log2(1 / their share)) times; one schedule for all players. It
-is no defence: it is about label efficiency, so run it with few labels (`labelled`). On BERT-tiny the game between G and
-D takes most of the first hundred steps, so a short training ends below the baseline.
+is no defence: it is about label efficiency, so run it with few labels (`labelled`). In the same number of steps it sees
+fewer labelled texts than the baseline, and on BERT-tiny the game of G and D fills the first hundred: on movie_reviews
+with 10 % of 2,000 labels it was below the baseline after one epoch (0.50 against 0.65) and after three (0.62, 0.64).
 
 Deviations: D is the classifier's own head and f what that head reads, so that a plain k-way model is served; D's hidden
 layer is left out, and the fake class is a column beside the head that ends with the training. G and that column have an

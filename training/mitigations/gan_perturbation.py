@@ -2,7 +2,9 @@
 
 Our own design, after Xiao et al., "Generating Adversarial Examples with Adversarial Networks", IJCAI 2018, arXiv
 1801.02610 (images): min over the classifier f, max over the generator G of L(f(e)) + L(f(e + d)), with d = G(e). Where
-`fgm` and `pgd` work a perturbation out for every batch, G remembers what worked: amortised, and blind to the label.
+`fgm` and `pgd` work a perturbation out for every batch, G remembers what worked. It is not told the label, so that f
+cannot read it off d; that makes it a weak opponent: after 125 steps of BERT-tiny on movie_reviews, d raised the loss by
+0.03, fgm's step of the same length by 0.38 and a random one by 0.0005.
 
 G is a perceptron with one hidden layer, the same for every piece, on the standardised embedding; its output for a
 sequence is scaled to the L2 norm epsilon, so d always lies on the boundary of `fgm`'s ball. That bound replaces the

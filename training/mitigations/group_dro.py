@@ -7,7 +7,7 @@ eta = 0.01 is the default of the authors' code; C = 0 and batches drawn so that 
 sample commands'. The authors find that it helps only with strong weight decay or early stopping: tune those beside it.
 
 Groups: the task's own (Task.groups) where it has some. Else the classes for classification, and for tagging the
-sentences with and without an entity; there L_g is a mean over labelled pieces.
+sentences with and without an entity; there L_g is a mean over labelled pieces (of a span head: over spans).
 
 Deviations: equal frequency comes from repeating the texts of small groups as often as fits whole numbers (`balance`);
 the number of steps stays the baseline's. q moves once a step, at the first pass. With a loss inside this one, only its
@@ -74,7 +74,7 @@ def group_of(example: Example, task: Task) -> int:
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
     output = forward(batch)
-    groups = batch_groups(batch, state.context.task)
+    groups = batch_groups(batch, state)
     labels = batch.labels.reshape(len(batch.labels), -1)
     logits = output.logits.float().reshape(labels.numel(), -1)
     each = torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE, reduction="none")
@@ -87,14 +87,16 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     return Output(output.loss - plain + weights @ mean, output.logits)
 
 
-def batch_groups(batch: Batch, task: Task) -> torch.Tensor:
+def batch_groups(batch: Batch, state: State) -> torch.Tensor:
     """`group_of` each text of the batch, (n,)."""
+    task = state.context.task
     if task.groups:
-        return torch.full_like(batch.labels, -1) if batch.groups is None else batch.groups
+        return batch.labels.new_full((len(batch.labels),), -1) if batch.groups is None else batch.groups
     if task.kind == "classification":
         return batch.labels
-    entity = (batch.labels != IGNORE) & (batch.labels != task.labels.index("O"))
-    return entity.any(dim=1).long()
+    spans = getattr(getattr(state.module, "config", None), "span_width", None)
+    none = 0 if spans else task.labels.index("O")  # a span head's class 0 is no entity
+    return ((batch.labels != IGNORE) & (batch.labels != none)).any(dim=1).long()
 
 
 def _sizes(task: Task) -> torch.Tensor:

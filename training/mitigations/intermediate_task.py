@@ -20,6 +20,7 @@ import torch
 from training.errors import UserError
 from training.hooks import Context
 from training.loop import fine_tune
+from training.mitigations._nested import own_randomness
 from training.stack import Stack
 from training.task import Task
 
@@ -55,8 +56,7 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
     other = intermediate(context, config)
     settings = context.settings.model_copy(update={"epochs": config.epochs, "patience": None, "labelled": 1.0})
     nested = replace(context, task=other, settings=settings, unlabelled=())
-    # fine-tuning shall draw the dropout it would have drawn without the other task
-    with torch.random.fork_rng():
+    with own_randomness():
         trained = fine_tune(context.build(task=other), Stack([]), nested).classifier.module
     transfer(trained, module)
     return module

@@ -17,10 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from training.hooks import Context
 from training.loop import fine_tune, predict_tags
+from training.mitigations._nested import own_randomness
 from training.model import Classifier
 from training.stack import Stack
 from training.task import Example
@@ -49,8 +48,7 @@ class Config:
 def prepare_data(examples: Sequence[Example], context: Context, config: Config) -> Sequence[Example]:
     epochs = max(1, round(config.share * context.settings.epochs))
     settings = context.settings.model_copy(update={"epochs": epochs, "patience": None})
-    # the second training shall draw the dropout it would have drawn without the first
-    with torch.random.fork_rng():
+    with own_randomness():
         plain = fine_tune(context.build(), Stack([]), replace(context, settings=settings, unlabelled=())).classifier
     return repeated(examples, wrong(plain, examples), config.upweight)
 

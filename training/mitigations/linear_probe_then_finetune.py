@@ -1,16 +1,16 @@
 """LP-FT: first the head alone learns on the frozen encoder, then everything, from that head.
 
 Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022, arXiv
-2202.10054: a random head sends large, meaningless gradients into the encoder; a fitted one does not.
+2202.10054: fine-tuning from a random head distorts the pretrained features; from a fitted one it does so less.
 
 Both phases share the steps of the baseline. In the first `share` of them gradients of everything but the head are
 dropped before the optimiser sees them, so neither the weights nor Adam's moments of the encoder move, and the learning
 rate is `factor` times the arm's; the paper's fine-tuning rate is 10 times smaller than its probe's. The second phase
 takes the arm's rate, with the fresh moments of Adam but no warm-up of its own.
 
-Deviations: one schedule of warm-up and decay runs through both phases; dropout is on in both; the paper fits the head
-to the end. The backward pass through the encoder is computed in the first phase, too, so a step costs the same in both.
-BERT's pooler is pretrained and belongs to the encoder.
+Deviations: one schedule of warm-up and decay runs through both phases; dropout is on in both; the head has a fixed
+number of steps, it is not fitted until it no longer gains. The backward pass through the encoder is computed in the
+first phase, too, so a step costs the same in both. BERT's pooler is pretrained and belongs to the encoder.
 """
 
 from __future__ import annotations

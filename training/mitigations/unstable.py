@@ -2,14 +2,19 @@
 
 The gradients family treats unstable fine-tuning, which the baseline's settings avoid; without an arm that fails there
 is nothing to rescue. Zhang et al., "Revisiting Few-sample BERT Fine-tuning", ICLR 2021, arXiv 2006.05987, and Mosbach,
-Andriushchenko and Klakow, "On the Stability of Fine-tuning BERT", ICLR 2021, arXiv 2006.04884, name the causes: Adam
-without bias correction and too large early steps. Here w <- w - factor * lr_t * (m / (sqrt(v) + eps) + decay * w).
+Andriushchenko and Klakow, "On the Stability of Fine-tuning BERT", ICLR 2021, arXiv 2006.04884, discuss the causes. Here
+w <- w - factor * lr_t * (m / (sqrt(v) + eps) + decay * w), with lr_t falling linearly from its peak.
 
-FIGURES
+Measured on BERT-tiny and movie_reviews at 3e-4, 2 epochs: with factor 4, each of 5 seeds ended by predicting one class
+for every text, on 1,600 texts and on 4,000 (the baseline: 0.72 to 0.77). With 3, one of 3 seeds learnt a little; with
+10, all 3 failed, and bias correction alone, which rescued all 5 seeds of factor 4, rescued none: 4 leaves single
+measures something to show. `small_lr` rescued both seeds tried; a warm-up over 10 or 30 % of the steps left two of 3 at
+one class, and clipping, whose scale Adam forgets, rescued none.
 
 It acts through `settings` and the optimiser alone, so what is named after it (`unstable+clip_norm`,
-`unstable+small_lr`) overrides its settings, and what acts in the loss or on the gradients stacks. `unstable:warmup=0.1`
-leaves one cause out. A mitigation with an optimiser of its own cannot stack.
+`unstable+small_lr`) overrides its settings, and what acts in the loss or on the gradients stacks.
+`unstable:bias_correction=true` and `unstable:warmup=0.1` leave one cause out. A mitigation with an optimiser of its own
+cannot stack.
 """
 
 from __future__ import annotations
@@ -31,8 +36,8 @@ NEVER = 1e9
 
 @dataclass(frozen=True)
 class Config:
-    factor: float = 10.0
-    """How many times the learning rate the arm would get, >= 1; the suite's, the smallest tried that fails."""
+    factor: float = 4.0
+    """How many times the learning rate the arm would get, >= 1; the smallest tried at which every seed failed."""
     warmup: float = 0.0
     """Share of the steps with a rising learning rate, 0 <= warmup < 1; 0 is part of the failure."""
     bias_correction: bool = False
