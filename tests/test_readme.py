@@ -79,3 +79,14 @@ def test_the_leaderboard_is_what_the_reference_records_say(tmp_path):
     assert len(tables) == 2
     for table in tables:
         assert table.strip() in made
+
+
+def test_the_shelf_is_the_registry():
+    from training import registry
+
+    section = README.split("## What is on the shelf")[1].split("\n## ")[0]
+    shelf = {name: row[0] for row in re.findall(r"^\| (\w+) \| (.+) \|$", section, re.M) for name in row[1].split(", ")}
+    names = registry.names("training.mitigations")
+    found = {name: registry.load("training.mitigations", name).FAMILY for name in names if name != "baseline"}
+    assert {name: family for name, family in shelf.items() if name != "arms"} == found
+    assert f"The baseline and {len(found)} arms" in section
