@@ -28,6 +28,8 @@ PLACES = rf".*\.attention\.self\.(key|value)|{FEED_FORWARD}"
 
 
 def prepare_model(module: torch.nn.Module, context: Context, config: None) -> torch.nn.Module:
+    if hasattr(module, "peft_config"):
+        raise UserError("'ia3' would wrap a model that another method's adapters wrap already. Leave out one.")
     kind = TaskType.SEQ_CLS if context.task.kind == "classification" else TaskType.TOKEN_CLS
     settings = IA3Config(task_type=kind, target_modules=PLACES, feedforward_modules=FEED_FORWARD)
     try:

@@ -45,6 +45,8 @@ class Config:
 
 
 def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
+    if hasattr(module, "peft_config"):
+        raise UserError("'lora' would wrap a model that another method's adapters wrap already. Leave out one.")
     kind = TaskType.SEQ_CLS if context.task.kind == "classification" else TaskType.TOKEN_CLS
     settings = LoraConfig(task_type=kind, r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout)
     try:
