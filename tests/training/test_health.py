@@ -336,5 +336,6 @@ def test_a_run_that_diverges_hands_over_its_steps(make_context, sentiment_task):
     found = judge(table, None, 0.5)
     assert (found.verdict, found.reason, found.nonfinite_steps) == ("diverged", "the loss of step 6 is not finite", 1)
     # a worker process hands the error over pickled
+    # a worker process hands its exception to the pool by pickle; it is the test's own object, no file is read
     again = pickle.loads(pickle.dumps(copy.copy(caught.value)))  # noqa: S301
     pd.testing.assert_frame_equal(again.telemetry, table)
