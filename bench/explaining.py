@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from attacks.outcome import Outcome, Sample
+from bench.attacking import attacked_samples
 from bench.keys import explain_key
-from bench.stages import Cell, attacked_samples
+from bench.stages import Cell
 from explain import engine
 from explain.attribution import Attribution
 from explain.faithfulness import faithfulness

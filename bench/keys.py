@@ -77,7 +77,7 @@ def evaluate_key(spec: Spec) -> str:
 def attack_key(spec: Spec, recipe: str, mode: str) -> str:
     return stage_key(
         train=evaluate_key(spec),
-        code=code_hash("attacks/*.py", f"attacks/recipes/{recipe}.py"),
+        code=code_hash("attacks/*.py", "bench/attacking.py", f"attacks/recipes/{recipe}.py"),
         libraries=versions("textattack", "nltk"),
         mode=mode,
         attacked=spec.sizes.attacked,

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from attacks.outcome import Outcome
-from bench import environment, explaining, keys, sources, stages
+from bench import attacking, environment, explaining, keys, sources, stages
 from bench.record import Record, StageResult
 from bench.spec import BASELINE, Spec
 from bench.stages import Cell, Tick
@@ -186,9 +186,9 @@ def _attack_and_explain(
             if cell.task.kind != "classification":
                 walk.skip(name, f"{recipe} attacks texts with one label; {cell.task.name} is a tagging task")
                 continue
-            found = walk(name, functools.partial(stages.attack, cell, recipe, mode))
+            found = walk(name, functools.partial(attacking.attack, cell, recipe, mode))
             if found is not None:
-                tables[name] = stages.outcome_table(found[0])
+                tables[name] = attacking.outcome_table(found[0])
                 recipes[f"recipe:{recipe}"] = found[1]
                 if mode == "calibrated":
                     attacked[recipe] = {outcome.id: outcome for outcome in found[0]}
@@ -215,7 +215,7 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
         elif job.donor is None:
             walk.skip(name, "needs the baseline of a second seed")
         else:
-            table = walk(name, functools.partial(stages.transfer, cell, job.donor, recipe))
+            table = walk(name, functools.partial(attacking.transfer, cell, job.donor, recipe))
             if table is not None:
                 tables[name] = table
     if not job.spec.sizes.throughput_rounds:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.attacking import attacked_samples
 from bench.extraction import extract
 from bench.record import Record
 from bench.run import Job
-from bench.stages import attacked_samples
 from bench.store import Store
 
 
