@@ -12,8 +12,10 @@ bench: fetch          ## a first leaderboard: the quick tier, about half an hour
 smoke: fetch          ## the same path in minutes, on a handful of texts
 	$(BIN)/pytest bench/ --benchmark-only --tier smoke --results results/smoke
 
-speed: fetch          ## our training loop beside transformers.Trainer, in one run
+speed: fetch          ## our training, attacks and explanations beside Trainer, stock TextAttack and Captum
 	$(BIN)/python -m bench.speed
+	$(BIN)/python -m bench.attack_speed
+	$(BIN)/python -m bench.explain_speed
 
 test: fetch           ## all tests
 	$(BIN)/pytest -q

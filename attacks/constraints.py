@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from textattack.constraints import Constraint
 from textattack.constraints.semantics.sentence_encoders import SentenceEncoder as SentenceEncoderConstraint
 from textattack.shared import WordEmbedding
 from textattack.shared.validators import transformation_consists_of_word_swaps
 
 from attacks.encoder import SentenceEncoder
+from attacks.ngrams import Ngrams, tokens
 from attacks.pos import Tagger
 from attacks.vectors import Vectors
 
@@ -60,6 +62,19 @@ class SimilarSentence(SentenceEncoderConstraint):
     def encode(self, sentences: list[str]) -> np.ndarray:
         return self.encoder.encode(sentences)
 
+    def _score_list(self, starting_text: Any, transformed_texts: list[Any]) -> torch.Tensor:
+        """TextAttack's windows lie around the first new word; a text that only lost words is compared as a whole."""
+        placed = torch.tensor([bool(text.attack_attrs["newly_modified_indices"]) for text in transformed_texts]).bool()
+        if placed.all():
+            return super()._score_list(starting_text, transformed_texts)
+        scores = torch.empty(len(placed))
+        swapped = [text for text, has_place in zip(transformed_texts, placed, strict=True) if has_place]
+        scores[placed] = super()._score_list(starting_text, swapped)
+        shortened = [text.text for text, has_place in zip(transformed_texts, placed, strict=True) if not has_place]
+        before, *after = torch.as_tensor(self.encode([starting_text.text, *shortened]))
+        scores[~placed] = self.sim_metric(before.expand(len(after), -1), torch.stack(after))
+        return scores
+
     def _check_constraint_many(self, transformed_texts: list[Any], reference_text: Any) -> list[Any]:
         if not self.skip_text_shorter_than_window:
             return list(super()._check_constraint_many(transformed_texts, reference_text))
@@ -68,3 +83,75 @@ class SimilarSentence(SentenceEncoderConstraint):
         for text in short:
             text.attack_attrs["similarity_score"] = 1.0
         return short + (list(super()._check_constraint_many(long, reference_text)) if long else [])
+
+
+class AsLikely(Constraint):
+    """A swap may lower the text's log probability under our language model by less than `max_fall` nats.
+
+    The swapped word is judged in the reference text, whatever else was swapped before it, as TextAttack's
+    LanguageModelConstraint does; the words after it, whose probabilities it changes too, count as well.
+    """
+
+    def __init__(self, model: Ngrams, max_fall: float, compare_against_original: bool = True) -> None:
+        super().__init__(compare_against_original)
+        self.model, self.max_fall = model, max_fall
+
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+        words = [word.lower() for word in reference_text.words]
+        gains = [_gain(self.model, words, i, word) for i, word in _swapped(transformed_text, len(words))]
+        return min(gains, default=0.0) > -self.max_fall
+
+    def check_compatibility(self, transformation: Any) -> bool:
+        return transformation_consists_of_word_swaps(transformation)
+
+
+class Likeliest(Constraint):
+    """Of the candidates for one place, the `count` that our language model finds likeliest there."""
+
+    def __init__(self, model: Ngrams, count: int) -> None:
+        super().__init__(compare_against_original=False)
+        self.model, self.count = model, count
+
+    def _check_constraint_many(self, transformed_texts: list[Any], reference_text: Any) -> list[Any]:
+        words = [word.lower() for word in reference_text.words]
+        ranked: dict[int, list[tuple[float, str]]] = {}
+        for text in transformed_texts:
+            for i, word in _swapped(text, len(words)):
+                ranked.setdefault(i, []).append((-_gain(self.model, words, i, word), text.text))
+        kept = {text for candidates in ranked.values() for _, text in sorted(candidates)[: self.count]}
+        return [text for text in transformed_texts if text.text in kept]
+
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+        return bool(self._check_constraint_many([transformed_text], reference_text))
+
+    def check_compatibility(self, transformation: Any) -> bool:
+        return transformation_consists_of_word_swaps(transformation)
+
+
+def _swapped(text: Any, words: int) -> list[tuple[int, str]]:
+    """(place, new word) of the last change, within the first `words` words."""
+    end = min(words, len(text.words))
+    return [(i, text.words[i]) for i in sorted(text.attack_attrs["newly_modified_indices"]) if i < end]
+
+
+def _gain(model: Ngrams, words: list[str], place: int, new: str) -> float:
+    """What the log probability of the text `words` (lower case) gains by `new` at `place`, in nats."""
+    swapped = [*words[:place], new.lower(), *words[place + 1 :]]
+    return model.log_probability_around(swapped, place) - model.log_probability_around(words, place)
+
+
+class NearThought(SentenceEncoderConstraint):
+    """The mean of the text's word vectors moves by at most `max_distance` (Euclidean; a text without any is at 0)."""
+
+    def __init__(self, vectors: Vectors, max_distance: float) -> None:
+        super().__init__(threshold=max_distance**2, metric="max_euclidean")  # TextAttack squares the distance
+        self.vectors, self.index = vectors, vectors.index
+
+    def encode(self, sentences: list[str]) -> np.ndarray:
+        return np.stack([self._mean(sentence) for sentence in sentences])
+
+    def _mean(self, sentence: str) -> np.ndarray:
+        rows = [self.index[word] for word in tokens(sentence) if word in self.index]
+        if not rows:
+            return np.zeros(self.vectors.matrix.shape[1], dtype=np.float32)
+        return np.mean(self.vectors.matrix[rows], axis=0)

@@ -5,38 +5,57 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-CALLS = 20_000  # remembered calls, about 6 vectors of 384 float32 each: some 180 MB when full
+from attacks import lanes
+from attacks.batching import blocks
+
+REMEMBERED = 100_000  # vectors of 384 float32: some 180 MB when full
 MAX_TOKENS = 128
-BATCH = 64
 
 
 class SentenceEncoder:
     """texts -> unit vectors (n, dimensions) float32; the model is loaded at the first text.
 
-    Results are remembered per call (list of distinct texts), so that the batches, and with them the last bits of a
-    vector, depend on the call alone and never on what was encoded before.
+    A text's vector does not depend on the texts it is encoded with, to the last bit (attacks/batching.py), so vectors
+    are remembered by text and lanes (attacks/lanes.py) are encoded together.
     """
 
     def __init__(self, folder: Path) -> None:
         """`folder` in Hugging Face layout, with config, tokenizer and safetensors weights."""
         self.folder = folder
         self.forwarded = 0
-        self._calls: OrderedDict[tuple[str, ...], np.ndarray] = OrderedDict()
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
         self._loaded: tuple | None = None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        distinct = tuple(dict.fromkeys(texts))
-        if distinct in self._calls:
-            self._calls.move_to_end(distinct)
-        else:
-            self._calls[distinct] = self._forward(distinct)
-            while len(self._calls) > CALLS:
-                self._calls.popitem(last=False)
-        row = {text: i for i, text in enumerate(distinct)}
-        return self._calls[distinct][[row[text] for text in texts]]
+        return np.stack(list(lanes.ask(self._serve, texts)))
+
+    def encode_afresh(self, texts: Sequence[str]) -> np.ndarray:
+        """As `encode`, without memory: in one batch padded to its longest text."""
+        import torch
+
+        tokenizer, model = self._load()
+        batch = tokenizer(list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            return _pool(model(**batch).last_hidden_state, batch["attention_mask"])
+
+    def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        found = dict(zip(new, self._forward(new), strict=True)) if new else {}
+        rows = []
+        for text in texts:
+            if text in found:
+                rows.append(found[text])
+            else:
+                self._known.move_to_end(text)
+                rows.append(self._known[text])
+        self._known.update(found)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return rows
 
     def _load(self) -> tuple:
         if self._loaded is None:
@@ -47,23 +66,29 @@ class SentenceEncoder:
             self._loaded = (tokenizer, model.eval())
         return self._loaded
 
-    def _forward(self, texts: tuple[str, ...]) -> np.ndarray:
+    def _forward(self, texts: Sequence[str]) -> np.ndarray:
         import torch
 
         tokenizer, model = self._load()
         self.forwarded += len(texts)
-        vectors = []
-        for begin in range(0, len(texts), BATCH):
-            batch = tokenizer(
-                list(texts[begin : begin + BATCH]),
-                padding=True,
-                truncation=True,
-                max_length=MAX_TOKENS,
-                return_tensors="pt",
-            )
+        ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
+        for block in blocks([len(row) for row in ids], "cpu", torch.get_num_threads(), MAX_TOKENS):
+            tokens = torch.full((block.size, block.length), tokenizer.pad_token_id or 0, dtype=torch.long)
+            mask = torch.zeros_like(tokens)
+            for row, i in enumerate(block.filled):
+                tokens[row, : len(ids[i])] = torch.tensor(ids[i])
+                mask[row, : len(ids[i])] = 1
             with torch.inference_mode():
-                hidden = model(**batch).last_hidden_state
-                mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-                pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
-                vectors.append(torch.nn.functional.normalize(pooled, dim=1).float().numpy())
-        return np.vstack(vectors)
+                unit = _pool(model(input_ids=tokens, attention_mask=mask).last_hidden_state, mask)
+            vectors[block.rows] = unit[: len(block.rows)]
+        return vectors
+
+
+def _pool(states: Any, mask: Any) -> np.ndarray:
+    """The mean state of the unmasked positions, as a unit vector."""
+    import torch
+
+    weight = mask.unsqueeze(-1).to(states.dtype)
+    pooled = (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
+    return torch.nn.functional.normalize(pooled, dim=1).float().numpy()

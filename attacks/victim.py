@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-CALLS = 10_000  # remembered calls: about 15 texts of 150 characters each, so some 25 MB when full
+from attacks import lanes
+
+if TYPE_CHECKING:
+    from attacks.white_box import WhiteBox
+
+REMEMBERED = 200_000  # texts, of some 150 characters: about 100 MB when full
 
 
 @dataclass
@@ -30,16 +36,19 @@ class Victim:
     `temperature` (> 0) divides the logits before a float32 softmax. TextAttack applies a softmax of its own to rows
     that do not sum to 1 within 1e-6, so what it gets here are probabilities.
 
-    Logits are remembered per CALL, not per text: the same list of texts gives the same rows whatever was asked before.
-    A cache by text would make the batches, and with them the last bits of the logits, depend on the history, and then
-    a resumed run could differ from an undisturbed one. `with_temperature` gives a victim that shares the memory, which
-    makes attacking at a second temperature nearly free where both attacks take the same path.
+    Logits are remembered by text, and lanes (attacks/lanes.py) ask together: so a row of `predict` must not depend on
+    the other texts of its call, not even in the last bit, or a resumed run could differ from an undisturbed one;
+    attacks/batching.py says how. `with_temperature` gives a victim that shares the memory, which makes attacking at a
+    second temperature nearly free where both attacks take the same path.
+
+    `white_box`: the module behind `predict`, for recipes that follow gradients; None: predictions are all there is.
     """
 
     predict: Callable[[Sequence[str]], np.ndarray]
     temperature: float = 1.0
     counts: Counts = field(default_factory=Counts)
-    _calls: OrderedDict[tuple[str, ...], np.ndarray] = field(default_factory=OrderedDict, repr=False)
+    _known: OrderedDict[str, np.ndarray] = field(default_factory=OrderedDict, repr=False)
+    white_box: WhiteBox | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.temperature) and self.temperature > 0):
@@ -52,20 +61,28 @@ class Victim:
 
     def with_temperature(self, temperature: float) -> Victim:
         """The same model and the same memory of its logits, at another temperature."""
-        return Victim(self.predict, temperature, self.counts, self._calls)
+        return Victim(self.predict, temperature, self.counts, self._known, self.white_box)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """(n, classes) float32 logits. Raises BadPredictionError when the model's answer is not usable."""
         self.counts.requested += len(texts)
-        distinct = tuple(dict.fromkeys(texts))
-        if distinct in self._calls:
-            self._calls.move_to_end(distinct)
-        else:
-            self._calls[distinct] = self._forward(distinct)
-            while len(self._calls) > CALLS:
-                self._calls.popitem(last=False)
-        row = {text: i for i, text in enumerate(distinct)}
-        return self._calls[distinct][[row[text] for text in texts]]
+        return np.stack(list(lanes.ask(self._serve, texts))) if texts else np.empty((0, 2), dtype=np.float32)
+
+    def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """A row for each text, from memory or from one call of the model."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        found = dict(zip(new, self._forward(new), strict=True)) if new else {}
+        rows = []
+        for text in texts:
+            if text in found:
+                rows.append(found[text])
+            else:
+                self._known.move_to_end(text)
+                rows.append(self._known[text])
+        self._known.update(found)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return rows
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """(n, classes) float32, rows sum to 1."""
@@ -76,7 +93,7 @@ class Victim:
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return self.probabilities(texts)
 
-    def _forward(self, texts: tuple[str, ...]) -> np.ndarray:
+    def _forward(self, texts: Sequence[str]) -> np.ndarray:
         self.counts.forwarded += len(texts)
         logits = np.array(self.predict(list(texts)), dtype=np.float32)
         if logits.ndim != 2 or len(logits) != len(texts) or logits.shape[1] < 2:

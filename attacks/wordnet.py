@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+VERSION = 1
 POS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 WORD = re.compile(r"[a-z][a-z'-]*")
 
@@ -68,6 +69,19 @@ class WordNet:
             for word in words:
                 out[word] |= words - {word}
         return {word: sorted(others) for word, others in sorted(out.items()) if others}
+
+    def senses_by_kind(self, senses: int = 3) -> dict[str, dict[str, list[str]]]:
+        """Part of speech (n, v, a, r) -> single-word lemma -> the other words of its first `senses` senses there.
+
+        Single words, alphabetical. The rare senses are left out: "awful" would get "awesome", "love" would get "bang".
+        """
+        out: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in POS}
+        for (kind, offset), synset in self.synsets.items():
+            words = {word for word in synset.words if WORD.fullmatch(word)}
+            for word in words:
+                if offset in self.senses.get((kind, word), ())[:senses]:
+                    out[kind][word] |= words - {word}
+        return {kind: {w: sorted(near) for w, near in sorted(words.items()) if near} for kind, words in out.items()}
 
     def close_pairs(self, senses: int = 2) -> set[tuple[str, str, str]]:
         """(part of speech, word, word) sharing a synset that is among the first `senses` senses of BOTH words."""

@@ -1,7 +1,9 @@
-"""The attack stages of a cell: every recipe at both temperatures, and the transfer of another cell's texts."""
+"""The attack stages of a cell: every recipe at both temperatures, and what its successes did to the texts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from attacks import engine as attack_engine
+from attacks.lexicon import Lexicon
 from attacks.outcome import Outcome, Sample
 from bench import stages
-from bench.keys import attack_key, stage_key, train_key
-from bench.spec import Spec
+from bench.keys import attack_key, stage_key
 from bench.stages import Cell
 from bench.work import append_line, read_lines, subset
 from training import registry
@@ -24,40 +26,60 @@ def attacked_samples(cell: Cell) -> list[Sample]:
     return [Sample(example.id, example.text, example.label) for example in chosen if example.label is not None]
 
 
+def ranked(recipe: str) -> bool:
+    """Whether a recipe counts in the worst case and in transfer; one with RANKED = False is shown beside them."""
+    return bool(getattr(registry.load("attacks.recipes", recipe), "RANKED", True))
+
+
+def temperature(cell: Cell) -> float:
+    """The temperature fitted on validation; the evaluate stage must be done."""
+    return float(stages.evaluate(cell)[0]["temperature"])
+
+
 def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str, Any]]:
     """Attacks the fixed sample, `mode` "calibrated" or "raw"; continues where a killed run stopped."""
-    module = registry.load("attacks.recipes", recipe)
-    samples, stage = attacked_samples(cell), f"{recipe}:{mode}"
+    spec, samples = cell.spec, attacked_samples(cell)
 
     def make(folder: Path) -> dict[str, Any]:
-        path = folder / "outcomes.jsonl"
-        finished = {row["id"]: Outcome.from_dict(row) for row in read_lines(path)}
-        temperature = stages.evaluate(cell)[0]["temperature"] if mode == "calibrated" else 1.0
-        done = len(finished)
-
-        def record(outcome: Outcome) -> None:
-            nonlocal done
-            done += 1
-            append_line(path, outcome.to_dict())
-            cell.tick(stage, done, len(samples))
-
-        attack_engine.attack(
-            cell.victim.with_temperature(temperature),
-            samples,
-            module,
-            lexicon=cell.lexicon(),
-            budget_per_word=cell.spec.budget_per_word,
-            seed=cell.spec.seed,
-            finished=finished,
-            on_outcome=record,
-        )
-        _still_fool(cell, [Outcome.from_dict(row) for row in read_lines(path)])
-        return attack_engine.fingerprint(module, cell.lexicon(), cell.spec.budget_per_word)
+        at = temperature(cell) if mode == "calibrated" else 1.0
+        outcomes = attack_texts(cell, recipe, samples, at, folder / "outcomes.jsonl", f"{recipe}:{mode}")
+        if ranked(recipe):  # what the others call a success need not fool the victim as a text
+            _still_fool(cell, outcomes)
+        module = registry.load("attacks.recipes", recipe)
+        found = attack_engine.fingerprint(module, cell.lexicon(), spec.budget_per_word, spec.regime)
+        return {**found, **({} if ranked(recipe) else {"ranked": False})}
 
     name = f"attack-{recipe}-{mode}"
-    folder, fingerprint = cell.work.run(name, attack_key(cell.spec, recipe, mode), make, resumable=True)
+    folder, fingerprint = cell.work.run(name, attack_key(spec, recipe, mode), make, resumable=True)
     by_id = {row["id"]: Outcome.from_dict(row) for row in read_lines(folder / "outcomes.jsonl")}
     return [by_id[sample.id] for sample in samples], fingerprint
+
+
+def attack_texts(
+    cell: Cell, recipe: str, samples: Sequence[Sample], at: float, path: Path, stage: str, *, seed: int | None = None,
+    budget: int | None = None,
+) -> list[Outcome]:  # fmt: skip
+    """One Outcome per sample at the temperature `at`, each written to `path` at once; those in there are kept."""
+    finished = {row["id"]: Outcome.from_dict(row) for row in read_lines(path)}
+    done = len(finished)
+
+    def record(outcome: Outcome) -> None:
+        nonlocal done
+        done += 1
+        append_line(path, outcome.to_dict())
+        cell.tick(stage, done, len(samples))
+
+    return attack_engine.attack(
+        cell.victim.with_temperature(at),
+        samples,
+        registry.load("attacks.recipes", recipe),
+        lexicon=cell.lexicon(),
+        budget_per_word=budget or cell.spec.budget_per_word,
+        seed=cell.spec.seed if seed is None else seed,
+        finished=finished,
+        on_outcome=record,
+        regime=cell.spec.regime,
+    )
 
 
 def _still_fool(cell: Cell, outcomes: list[Outcome]) -> None:
@@ -71,12 +93,42 @@ def _still_fool(cell: Cell, outcomes: list[Outcome]) -> None:
         raise RuntimeError(f"{weak} of {len(fooled)} stored adversarial texts do not fool the reloaded checkpoint")
 
 
-def outcome_table(outcomes: list[Outcome]) -> pd.DataFrame:
-    """One row per attacked text; probabilities are those of the gold label."""
+def quality(cell: Cell, recipe: str, mode: str, outcomes: list[Outcome]) -> dict[str, dict[str, float | None]]:
+    """Sample id -> what the success did to the text, as far as the lexicon can say.
+
+    `similarity`: cosine of the two texts in the lexicon's sentence encoder, -1 to 1. `perplexity_before` and
+    `perplexity_after`: of the lexicon's n-gram model, > 0. A column whose part the lexicon lacks is not there.
+    """
+
+    def make(_: Path) -> dict[str, Any]:
+        return judge_texts(cell.lexicon(), [o for o in outcomes if o.status == "success"])
+
+    key = stage_key(quality=attack_key(cell.spec, recipe, mode))
+    return cell.work.run(f"quality-{recipe}-{mode}", key, make)[1]
+
+
+def judge_texts(lexicon: Lexicon, successes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
+    """Sample id -> similarity and perplexities of one success, see `quality`."""
+    found: dict[str, dict[str, float | None]] = {o.id: {} for o in successes}
+    for o in successes:
+        if "encoder" in lexicon.parts:
+            before, after = (lexicon.encoder.encode([text])[0] for text in (o.text, str(o.perturbed)))
+            found[o.id]["similarity"] = round(float(np.dot(before, after)), 6)
+        if "ngrams" in lexicon.parts:
+            for column, text in (("perplexity_before", o.text), ("perplexity_after", str(o.perturbed))):
+                value = lexicon.ngrams.perplexity(text)
+                found[o.id][column] = round(value, 4) if value is not None and math.isfinite(value) else None
+    return found
+
+
+def outcome_table(outcomes: list[Outcome], judged: dict[str, dict[str, float | None]] | None = None) -> pd.DataFrame:
+    """One row per attacked text; probabilities are those of the gold label. `judged`: further columns by id."""
 
     def of_label(probabilities: tuple[float, ...] | None, label: int) -> float | None:
         return None if not probabilities else round(probabilities[label], 6)
 
+    judged = judged or {}
+    extra = sorted({column for row in judged.values() for column in row})
     rows = [
         {
             "id": o.id,
@@ -91,24 +143,8 @@ def outcome_table(outcomes: list[Outcome]) -> pd.DataFrame:
             "words_changed": o.words_changed,
             "seconds": o.seconds,
             "error": o.error,
+            **{column: judged.get(o.id, {}).get(column) for column in extra},
         }
         for o in outcomes
     ]
     return pd.DataFrame(rows)
-
-
-def transfer(cell: Cell, donor: Spec, recipe: str) -> pd.DataFrame:
-    """Scores this victim on the texts that fooled the baseline of another seed; columns id, correct."""
-    key = stage_key(train=train_key(cell.spec), donor=attack_key(donor, recipe, "calibrated"))
-
-    def make(folder: Path) -> dict[str, Any]:
-        donor_folder = cell.work.done(f"attack-{recipe}-calibrated", attack_key(donor, recipe, "calibrated"))
-        if donor_folder is None:
-            raise FileNotFoundError(f"the baseline of seed {donor.seed} has not been attacked with {recipe}")
-        outcomes = [Outcome.from_dict(row) for row in read_lines(donor_folder / "outcomes.jsonl")]
-        fooled = [o for o in outcomes if o.status == "success" and o.perturbed is not None]
-        logits = cell.classifier.logits([str(o.perturbed) for o in fooled]) if fooled else np.empty((0, 2))
-        correct = [bool(row.argmax() == o.label) for row, o in zip(logits, fooled, strict=True)]
-        return {"id": [o.id for o in fooled], "correct": correct}
-
-    return pd.DataFrame(cell.work.run(f"transfer-{recipe}", key, make)[1])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.masking import Sign
 from bench.metrics import Missing, Values
 from bench.record import Record
 from bench.stats import Difference, Interval
@@ -22,12 +23,14 @@ class Arm:
     values: dict[str, dict[int, Values]] = field(default_factory=dict)
     cells: dict[str, Interval | Missing] = field(default_factory=dict)
     masking: list[str] = field(default_factory=list)
+    signs: list[Sign] = field(default_factory=list)
     difference: Difference | None = None
     p_adjusted: float | None = None
     verdict: str = ""
     below: str = ""
     rank: int | None = None
     no_rank: str = ""
+    identity: str = ""
 
     @property
     def seeds(self) -> int:
@@ -37,6 +40,11 @@ class Arm:
     @property
     def failures(self) -> list[str]:
         return [f"seed {r.spec.get('seed')}: {r.reason}" for r in self.records if r.status == "failed"]
+
+    @property
+    def hides(self) -> list[str]:
+        """Why no number of this arm bounds its robustness: the signs of masking that calibration does not undo."""
+        return [sign.text for sign in self.signs if not sign.ranked]
 
     @property
     def unhealthy(self) -> dict[str, list[int]]:
@@ -75,6 +83,8 @@ class Board:
     def name(self) -> str:
         text = f"{self.task} / {self.model} / {self.tier}"
         text += f", {100 * self.labelled:g} % of the labels" if self.labelled < 1 else ""
+        regime = self.fingerprint.get("regime", "default")
+        text += f", regime {regime}" if regime != "default" else ""
         return text if self.number == 1 else f"{text} ({self.number})"
 
 
@@ -89,6 +99,7 @@ def comparability(record: Record) -> dict[str, Any]:
     for key in ("sizes", "budget_per_word", "lexicon_fingerprint"):
         if key in record.spec:
             found[key] = record.spec[key]
+    found["regime"] = record.spec.get("regime", "default")
     return found
 
 
@@ -104,18 +115,19 @@ def place(boards: list[Board], record: Record, values: Mapping[str, Values]) -> 
     task, model, tier = (str(record.spec.get(key)) for key in ("task", "model", "tier"))
     share = labelled(record)
     for board in boards:
+        if (board.task, board.model, board.tier, board.labelled) != (task, model, tier, share):
+            continue
         shared = board.fingerprint.keys() & prints.keys()
-        same = (board.task, board.model, board.tier, board.labelled) == (task, model, tier, share)
-        if same and all(board.fingerprint[key] == prints[key] for key in shared):
+        if all(board.fingerprint[key] == prints[key] for key in shared):
             break
     else:
         board = Board(task, model, tier, {}, labelled=share)
         boards.append(board)
     board.fingerprint |= prints
     identity = _identity(record)
-    arm = next((a for a in board.arms if _identity(a.records[0]) == identity), None)
+    arm = next((a for a in board.arms if a.identity == identity), None)
     if arm is None:
-        arm = Arm(str(record.spec.get("mitigation")))
+        arm = Arm(str(record.spec.get("mitigation")), identity=identity)
         board.arms.append(arm)
     arm.records.append(record)
     for name, value in values.items():

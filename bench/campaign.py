@@ -12,7 +12,7 @@ from bench import environment, keys, pool, progress, run
 from bench.plan import Request, plan
 from bench.record import Record, StageResult
 from bench.run import Job
-from bench.spec import Spec
+from bench.spec import BASELINE, Spec
 from bench.stages import Tick
 from bench.store import Store
 from bench.work import locked
@@ -60,8 +60,10 @@ def _have(store: Store, job: Job, retry_failed: bool) -> bool:
 
 
 def _run_missing(missing: list[Job], jobs: list[Job], workers: int, console: Console, store: Store) -> dict[str, str]:
-    donors = {job.donor.id for job in missing if job.donor is not None}
-    needed = [job for job in jobs if job.spec.id in donors or job in missing]
+    # of other arms those donate that are attacked already; only the baseline's column may not go missing
+    donors = {donor.id for job in missing for donor in job.donors if donor.mitigation == BASELINE}
+    peers = {spec.id for job in missing for _, spec in job.peers}
+    needed = [job for job in jobs if job.spec.id in donors | peers or job in missing]
     tasks = {job.spec.task: run.task_of(job.task_locator, job.cache) for job in needed}
     work = progress.Work(
         [job.spec for job in needed],

@@ -1,4 +1,4 @@
-"""`temper`: list, fetch, run, report, compare, check, tune, doctor."""
+"""`temper`: list, fetch, run, report, compare, check, replay, explain, tune, doctor."""
 
 from __future__ import annotations
 
@@ -44,14 +44,17 @@ def _start() -> None:
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))] = "") -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help=", ".join(LISTS))] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Recipes: also what their authors use.")] = False,
+) -> None:
     """Shows what there is: tasks, mitigations, recipes, explainers, tiers, presets, metrics."""
     from bench import listing
 
     if what and what not in LISTS:
         raise UserError(f"cannot list '{what}'. Known: {', '.join(LISTS)}.")
     for name in [what] if what else LISTS:
-        out.print(listing.table(name))
+        out.print(listing.table(name, verbose=verbose))
 
 
 @app.command()
@@ -85,6 +88,10 @@ def run(
     labelled: Annotated[
         list[float] | None, typer.Option(help="Share of the training labels, 0 to 1; repeat it for a curve.")
     ] = None,
+    regime: Annotated[
+        str, typer.Option(help="Attack rules beyond the recipes' own: default, fixed (equal for all) or strict.")
+    ] = "default",
+    adaptive: Annotated[bool, typer.Option(help="standard, full: attack again, harder, what survived.")] = False,
     results: Results = Path("results"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core by default.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that failed before.")] = False,
@@ -117,34 +124,47 @@ def run(
         results=results,
         settings=settings,
         labelled=labelled or (1.0,),
+        regime=regime,
+        adaptive=adaptive,
     )
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
-    leaderboard.write(Store(results), results)
-    leaderboard.show(Store(results), out)
+    boards = leaderboard.build(Store(results))
+    leaderboard.write(boards, results)
+    leaderboard.show(boards, out)
     entities.show(Store(results), outcome.spec_ids, out, words_too=preset == "founding_ner")
     out.print(f"leaderboard.md, .csv, .tex, .html and .json are in {results}", highlight=False)
-    _draw(results, results)
+    _draw(boards, Store(results), results)
     if outcome.failed:
         raise typer.Exit(1)
 
 
 @app.command()
-def report(results: Results = Path("results"), out_dir: Annotated[Path | None, typer.Option("--out")] = None) -> None:
-    """Writes the leaderboard again from the records on disk, and prints it."""
+def report(
+    results: Results = Path("results"),
+    out_dir: Annotated[Path | None, typer.Option("--out")] = None,
+    figures: Annotated[bool | None, typer.Option(help="Pictures of gradients; drawn for up to 500 runs.")] = None,
+) -> None:
+    """Writes the leaderboard and the report page (index.html) again from the records on disk, and prints the board."""
     from bench import leaderboard
     from bench.store import Store
 
     store = _existing(results, Store)
-    leaderboard.write(store, out_dir or results)
-    leaderboard.show(store, out)
-    _draw(results, out_dir or results)
+    boards = leaderboard.build(store)
+    leaderboard.write(boards, out_dir or results)
+    leaderboard.show(boards, out)
+    _draw(boards, store, out_dir or results, figures)
 
 
-def _draw(results: Path, folder: Path) -> None:
+def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) -> None:
     from bench.report import gradients
-    from bench.store import Store
+    from bench.report.page import write
 
-    if drawn := gradients.write(Store(results), folder):
+    page = write.write(store, boards, folder)
+    out.print(f"the report page is {page}; it opens from disk", highlight=False, soft_wrap=True)
+    runs = sum(len(arm.records) for board in boards for arm in board.arms)
+    if figures is None and runs > gradients.MOST_RUNS:
+        out.print(f"no pictures of {runs} runs' gradients: see the page, or use --figures", highlight=False)
+    elif figures is not False and (drawn := gradients.write(store, folder, boards)):
         out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
 
 
@@ -193,6 +213,40 @@ def gate_thresholds() -> dict[str, float]:
         if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
             raise UserError(f"[tool.temperbench.gate] {name} = {value!r}: a threshold is a number >= 0.")
     return {name: float(value) for name, value in found.items()}
+
+
+@app.command()
+def replay(
+    source: Annotated[Path, typer.Argument(help="A results folder, one of its records, or a .jsonl file.")],
+    model: Annotated[Path | None, typer.Option(help="A checkpoint folder; else every arm of the folder.")] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Where the texts go; a .jsonl file.")] = None,
+) -> None:
+    """Scores adversarial texts again, on any checkpoint. Exit code 1: a model is no longer fooled by its own."""
+    from bench import replay as replaying
+
+    found = replaying.open_source(source, out_file)
+    scores, notes = replaying.replay(found, model)
+    out.print(replaying.table(scores))
+    for line in (*notes, *replaying.broken(scores)):
+        err.print(line, highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{len(found.examples)} adversarial texts are in {found.file}", highlight=False, markup=False)
+    if replaying.broken(scores):
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    text: Annotated[str, typer.Option(help="A sentence of your own.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="The id of a run, or the beginning of it.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The folder of a fine-tuned checkpoint, instead of --run.")] = None,
+    explainer: Annotated[list[str] | None, typer.Option(help="Repeatable; integrated_gradients by default.")] = None,
+    results: Results = Path("results"),
+    out_file: Annotated[Path, typer.Option("--out", help="The page that is written.")] = Path("explanation.html"),
+) -> None:
+    """Shows which words of your own sentence a model's answer rests on, here and as an HTML page."""
+    from bench import explain_command
+
+    explain_command.run(run_id, model, text, explainer or ["integrated_gradients"], results, out_file, out)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import campaign, environment, leaderboard
 from bench.campaign import Outcome
 from bench.plan import Request, plan
+from bench.report.page import write as page
 from bench.run import Job
 from bench.store import Store
 from training.errors import UserError
@@ -88,7 +89,9 @@ def store(outcome: Outcome, request: pytest.FixtureRequest) -> Store:
     """The results folder, with the leaderboard written."""
     folder = request.config.getoption("--results")
     filled = Store(folder)
-    leaderboard.write(filled, folder)
+    boards = leaderboard.build(filled)
+    leaderboard.write(boards, folder)
+    page.write(filled, boards, folder)
     request.config.stash[_STORE] = filled
     return filled
 
@@ -111,4 +114,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("TemperBench leaderboard")
     leaderboard.show(filled, Console())
     folder = config.getoption("--results")
-    terminalreporter.write_line(f"leaderboard.md, .csv, .tex, .html and .json are in {folder}")
+    terminalreporter.write_line(f"index.html (the report page) and leaderboard.md, .csv, .tex, .html, .json: {folder}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
+from attacks import masked_lm
 from bench import sources
 from training import resources
 from training.catalogue import KNOWN
@@ -33,7 +34,7 @@ EXACT = {"textattack": "0.3.11"}
 def table() -> Table:
     """Rows of (what, state, what to do)."""
     made = Table("what", "state", "what to do", title="temper doctor", title_justify="left")
-    for row in [*_packages(), *_resources(), _lexicon(), _device(), _cores(), *_space()]:
+    for row in [*_packages(), *_resources(), _lexicon(), _masked_lm(), _device(), _cores(), *_space()]:
         made.add_row(*row)
     return made
 
@@ -71,6 +72,12 @@ def _lexicon() -> tuple[str, str, str]:
     except UserError as error:
         return ("attack lexicon", "missing", f"temper fetch  ({error})")
     return ("attack lexicon", "ok", "")
+
+
+def _masked_lm() -> tuple[str, str, str]:
+    built = masked_lm.manifest(masked_lm.beside(sources.lexicon_folder(Resources()))) is not None
+    advice = "" if built else "temper fetch masked-lm  (for the recipes bae, bert_attack and clare; minutes)"
+    return ("masked language model", "ok" if built else "not asked for", advice)
 
 
 def _device() -> tuple[str, str, str]:

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.metrics import MODES, Missing, Values, table_of
+from bench import attacked_entities, explained
+from bench.metrics import BUDGETS, MODES, TAGS, Missing, Values, table_of
 from bench.record import Record
 from bench.stats import Array
 from training.errors import UserError
 
 Tables = Callable[[str], pd.DataFrame]
 ECE_BINS = 15
-COMPLETENESS_LIMIT = 0.05
+JUDGED_TEXTS = 4  # fewer right answers that are alike may be chance
+SURVIVED = {"failed": 1.0, "success": 0.0, "skipped": 0.0, "error": np.nan}
+BASELINE = "baseline"
 
 
 def extract(record: Record, tables: Tables) -> dict[str, Values]:
@@ -35,7 +38,12 @@ def extract(record: Record, tables: Tables) -> dict[str, Values]:
                 f"record '{record.spec_id}': table '{name}' is not as this suite writes it ({error}); "
                 "delete the record and run again to redo it."
             ) from error
+    asked = record.spec.get("budget_per_word")
+    # what an attack with more queries would have done, this run cannot know
+    beyond = tuple(f"aua_at_{budget}:" for budget in BUDGETS if isinstance(asked, int) and budget > asked)
+    found = {name: value for name, value in found.items() if not name.startswith(beyond)}
     found |= _worst_cases(record, found)
+    found |= _adapted(found, tables("adaptive") if "adaptive" in record.tables else None)
     found |= _from_summary(record.summary)
     errors = [found.pop(name).top for name in list(found) if name.startswith("_errors:")]
     if errors:
@@ -46,7 +54,10 @@ def extract(record: Record, tables: Tables) -> dict[str, Values]:
 def why_missing(record: Record, name: str) -> Missing:
     """The status and reason of a metric that `extract` did not find."""
     table = table_of(name)
-    stages = {table, table.partition(":")[0], {"clean": "evaluate", "ood": "evaluate"}.get(table.partition(":")[0])}
+    prefix, _, subject = table.partition(":")
+    stages = {table, prefix, {"clean": "evaluate", "ood": "evaluate", "edits": "explain"}.get(prefix)}
+    # an explainer that may not judge an arm (see bench/run.py) has none of its tables
+    stages |= {f"explain:{subject}"} if prefix in ("edits", "agreement") else set()
     for stage, result in record.stages.items():
         known = stage in stages or (table == "attack" and stage.startswith("attack:"))
         if known and result.status != "ok":
@@ -71,7 +82,7 @@ def _ids(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> Array:
-    return frame[column].astype("float64").to_numpy()
+    return np.asarray(frame[column].to_numpy(), dtype=np.float64)  # a third of the time of Series.astype
 
 
 Found = Iterator[tuple[str, Values]]
@@ -116,8 +127,11 @@ def _read_domain(domain: str, frame: pd.DataFrame) -> Found:
 
 def _read_attack(subject: str, frame: pd.DataFrame) -> Found:
     recipe, _, mode = subject.rpartition(":")
-    ids, status = _ids(frame), frame["status"].astype(str)
-    survived = status.map({"failed": 1.0, "success": 0.0, "skipped": 0.0, "error": np.nan}).to_numpy(dtype=float)
+    if mode == TAGS:
+        yield from attacked_entities.read(recipe, frame, _ids(frame))
+        return
+    ids, status = _ids(frame), frame["status"].astype(object)  # comparisons are ten times as fast as on str
+    survived = status.map(SURVIVED).to_numpy(dtype=float)
     yield f"aua_{mode}:{recipe}", Values(survived, None, ids)
     yield f"_errors:{subject}", Values((status == "error").to_numpy(dtype=float))
     if mode != "calibrated":
@@ -128,26 +142,67 @@ def _read_attack(subject: str, frame: pd.DataFrame) -> Found:
     yield f"queries:{recipe}", Values(np.where(attacked > 0, _numbers(frame, "queries"), 0.0), attacked, ids)
     changed = np.where(success > 0, _numbers(frame, "words_changed") / _numbers(frame, "words").clip(1), 0.0)
     yield f"words_changed:{recipe}", Values(changed, success, ids)
+    yield f"words_changed_all:{recipe}", Values(changed, attacked, ids)
+    yield from _judged(recipe, frame, success, ids)
+    # every search here ends at its first success, so a success after q queries is a survivor of any smaller budget
+    spent, words = _numbers(frame, "queries"), _numbers(frame, "words")
+    for budget in BUDGETS:
+        late = (success > 0) & (spent > np.maximum(1, budget * words))
+        yield f"aua_at_{budget}:{recipe}", Values(np.where(late, 1.0, survived), None, ids)
+
+
+def _judged(recipe: str, frame: pd.DataFrame, success: Array, ids: tuple[str, ...]) -> Found:
+    """What the successes did to their texts, where the lexicon could say."""
+    found = {}
+    if "similarity" in frame:
+        found["similarity"] = _numbers(frame, "similarity")
+    if "perplexity_after" in frame:
+        before, after = (_numbers(frame, f"perplexity_{when}") for when in ("before", "after"))
+        found["perplexity_rise"] = np.log(after) - np.log(before)
+    for name, values in found.items():
+        known = (success > 0) & np.isfinite(values)
+        if known.any():
+            yield f"{name}:{recipe}", Values(np.where(known, values, 0.0), known.astype(float), ids)
+
+
+def _read_sweep(recipe: str, frame: pd.DataFrame) -> Found:
+    """Per text: 1 if it survives at every temperature, 0 if it falls at one, else unknown."""
+    status = frame["status"].astype(str).map(SURVIVED)
+    table = status.astype(float).groupby([frame["id"].astype(str), frame["factor"].astype(float)]).first().unstack()
+    lowest = table.min(axis=1, skipna=True).where((table == 0).any(axis=1) | table.notna().all(axis=1))
+    yield f"aua_sweep:{recipe}", Values(lowest.to_numpy(dtype=float), None, tuple(lowest.index))
+    # a victim that saturates shows different answers at some temperature, one that answers with labels at none
+    right = frame[frame["status"].isin(["success", "failed"])].groupby("factor")["p_before"]
+    shares = [part.nunique() / len(part) for _, part in right if len(part) >= JUDGED_TEXTS]
+    if shares:
+        yield f"score_levels:{recipe}", Values(np.array([max(shares)]))
 
 
 def _read_transfer(recipe: str, frame: pd.DataFrame) -> Found:
-    if len(frame):
-        yield f"transfer_accuracy:{recipe}", Values(_numbers(frame, "correct"), np.ones(len(frame)), _ids(frame))
+    parts = {str(name): part for name, part in frame.groupby("donor")} if "donor" in frame else {BASELINE: frame}
+    for donor, part in parts.items():
+        if len(part):
+            found = Values(_numbers(part, "correct"), np.ones(len(part)), _ids(part))
+            yield f"transfer_from:{recipe}:{donor}", found
+            if donor == BASELINE:
+                yield f"transfer_accuracy:{recipe}", found
 
 
 def _read_explain(explainer: str, frame: pd.DataFrame) -> Found:
-    ids = _ids(frame)
-    for name in ("dnaopc", "comprehensiveness", "sufficiency", "masked_keeps_class"):
-        if name in frame:
-            yield f"{name}:{explainer}", Values(_numbers(frame, name), None, ids)
-    error = _numbers(frame, "completeness_error") if "completeness_error" in frame else np.array([])
-    if not np.isnan(error).all():
-        over = np.where(np.isnan(error), np.nan, (np.abs(error) > COMPLETENESS_LIMIT).astype(float))
-        yield f"completeness_failures:{explainer}", Values(over, None, ids)
-    tau = _numbers(frame, "drift_tau") if "drift_tau" in frame else np.full(len(ids), np.nan)
-    paired = ~np.isnan(tau)
-    if paired.any():
-        yield f"drift_tau:{explainer}", Values(np.where(paired, tau, 0.0), paired.astype(float), ids)
+    return explained.explain(explainer, frame, _ids(frame))
+
+
+def _read_agreement(explainer: str, frame: pd.DataFrame) -> Found:
+    return explained.agreement(explainer, frame, _ids(frame))
+
+
+def _read_invariance(_: str, frame: pd.DataFrame) -> Found:
+    """Per invariance the share of changed answers over the texts it applies to and that were answered rightly."""
+    for name, part in frame.groupby("invariance", sort=True):
+        counted = (part["applies"].astype(bool) & part["correct_before"].astype(bool)).to_numpy(dtype=float)
+        if counted.any():
+            failed = np.where(counted > 0, 1.0 - _numbers(part, "same_after"), 0.0)
+            yield f"invariance_failure:{name}", Values(failed, counted, _ids(part))
 
 
 def _read_throughput(_: str, frame: pd.DataFrame) -> Found:
@@ -168,15 +223,20 @@ _READERS: dict[str, Callable[[str, pd.DataFrame], Found]] = {
     "ood": _read_domain,
     "attack": _read_attack,
     "transfer": _read_transfer,
+    "sweep": _read_sweep,
     "explain": _read_explain,
+    "edits": explained.edits,
+    "agreement": _read_agreement,
     "throughput": _read_throughput,
+    "invariance": _read_invariance,
 }
 
 
 def _worst_cases(record: Record, found: Mapping[str, Values]) -> dict[str, Values]:
-    """Per example and mode, 1 only if every asked recipe failed to fool the victim; unknown if that cannot be said."""
-    recipes = [str(recipe) for recipe in record.spec.get("recipes") or ()]  # type: ignore[union-attr]
-    worst: dict[str, Values] = {}
+    """Per example and mode, 1 only if every ranked recipe failed to fool the victim; unknown if that cannot be said."""
+    asked = [str(recipe) for recipe in record.spec.get("recipes") or ()]  # type: ignore[union-attr]
+    recipes = [recipe for recipe in asked if _ranked(record, recipe)]
+    worst: dict[str, Values] = attacked_entities.worst(recipes, found)
     for mode in MODES if recipes else ():
         arms = [found.get(f"aua_{mode}:{recipe}") for recipe in recipes]
         series = [pd.Series(arm.top, index=list(arm.ids or ())) for arm in arms if arm is not None]
@@ -189,12 +249,28 @@ def _worst_cases(record: Record, found: Mapping[str, Values]) -> dict[str, Value
     return worst
 
 
+def _ranked(record: Record, recipe: str) -> bool:
+    """False for a recipe whose fingerprint says that it is only shown."""
+    known = record.fingerprints.get(f"recipe:{recipe}")
+    return not isinstance(known, dict) or bool(known.get("ranked", True))
+
+
+def _adapted(found: Mapping[str, Values], frame: pd.DataFrame | None) -> dict[str, Values]:
+    """The calibrated worst case less what the adaptive pass fooled: never above it, on no text."""
+    worst = found.get("worst_case_calibrated")
+    if frame is None or worst is None:
+        return {}
+    fallen = set(frame["id"][frame["status"] == "success"].astype(str))
+    lost = np.array([one in fallen for one in worst.ids or ()], dtype=bool)
+    return {"worst_case_adaptive": Values(np.where(lost, 0.0, worst.top), None, worst.ids)}
+
+
 def _from_summary(summary: Mapping[str, Any]) -> dict[str, Values]:
     found = {}
     total, trainable = summary.get("parameters"), summary.get("trainable_parameters")
     if total and trainable is not None:
         found["trainable_share"] = Values(np.array([trainable / total], dtype=float))
-    for name in ("train_seconds", "counted_cost"):
+    for name in ("train_seconds", "counted_cost", "temperature"):
         if summary.get(name) is not None:
             found[name] = Values(np.array([summary[name]], dtype=float))
     # a run that diverged was measured in nothing else, and its few steps say little

@@ -2,64 +2,59 @@
 
 A cell is one metric of one (task, model, tier, mitigation). It is worse when the difference is significant after Holm's
 correction over all compared cells AND larger than the metric's smallest difference that matters. A definite
-regression exits 1 even when other cells cannot be compared; those are listed all the same.
+regression exits 1 even when other cells cannot be compared; those are listed all the same. Beside the cells, a sign
+test over all arms finds what moved the whole suite a little (bench/drift.py).
+
+A few seeds say little about their own spread, so a cell borrows that of all arms of both sets (`metrics.lend`).
+Simulated with 30 cells of 3 seeds in which nothing but the draws changed: an alarm in at most 5 % of releases, at 200
+and 1,000 texts and seeds that differ by up to 0.5 logits (tests/bench/test_gate_power.py).
 """
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from bench import metrics, stats
-from bench.board import comparability
-from bench.extraction import extract
-from bench.metrics import Values
-from bench.record import Record
+from bench import drift, metrics, stats
+from bench.drift import Drift
 from bench.report.sections import number, signed
+from bench.sides import Side, changes, differing, failures, numbered, pairs, sides
 from bench.stats import Difference
 from bench.store import Store
 from training.errors import UserError
 
 Status = Literal["same", "better", "worse", "not_comparable"]
+Word = Literal["worse", "better", "same", "not shown"]
 EXIT_CODES: dict[str, int] = {"same": 0, "better": 0, "worse": 1, "not_comparable": 3}
-GATED = ("clean_accuracy", "entity_f1", "aua_calibrated", "aua_raw")
+GATED = ("clean_accuracy", "entity_f1", "aua_calibrated", "aua_raw", "entity_f1_attacked")
 ALPHA = 0.05
 # p has a resolution of 2 / (rounds + 1); Holm multiplies it by up to the number of cells
 ROUNDS_PER_CELL = 400
-# a release may change these of an arm, and that is what the gate is there to judge; fingerprints have their own check
-NOT_SETTINGS = ("seed", "mitigations", "learning_rate_source", "task_fingerprint", "model_fingerprint",
-    "lexicon_fingerprint")  # fmt: skip
-
-Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`status` with its exit code (0 not worse, 1 worse, 3 not comparable), the reasons as sentences, one row per cell.
 
-    Columns of `rows`: cell, metric, before, after, difference, low, high, p, p_holm, smallest_difference, n, seeds,
-    verdict.
+    Columns of `rows`: cell, metric, before, after, difference, low, high, p, p_holm, effect (Cohen's h for shares),
+    smallest_difference, n, seeds, verdict. `worse` are the reasons to fail, `advice` what to do about them, `apart`
+    what could not be compared, `drifts` the sign tests; all of them stand in `reasons` too.
     """
 
     status: Status
     exit_code: int
     reasons: list[str]
     rows: pd.DataFrame
-
-
-@dataclass
-class Side:
-    """The records of one arm in one of the two sets."""
-
-    records: dict[int, Record] = field(default_factory=dict)
-    values: dict[str, dict[int, Values]] = field(default_factory=dict)
+    worse: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+    drifts: list[Drift] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,37 +67,60 @@ class Cell:
     after: float
     difference: Difference
     smallest: float
+    changed: tuple[str, ...] = ()
 
 
-def check(baseline: Store, candidate: Store, *, thresholds: Mapping[str, float] | None = None) -> Verdict:
+@dataclass
+class Found:
+    """What the comparison of two sets has come to so far, as sentences."""
+
+    lost: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sides of an arm that may be compared, and what of its own settings changed between them."""
+
+    name: str
+    group: tuple[str, str, str]
+    old: Side
+    new: Side
+    changed: tuple[str, ...]
+
+
+def check(
+    baseline: Store,
+    candidate: Store,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    non_inferiority: bool = False,
+) -> Verdict:
     """Compares every cell of `baseline` with `candidate`'s; what only the candidate has is new and judged by nobody.
 
     `thresholds` overrides the smallest difference that matters, by metric name (`clean_accuracy`) or full name
-    (`aua_raw:textfooler`), in the metric's unit (shares: 0.05 is 5 points). Raises UserError for an empty baseline, an
-    unknown metric or an unreadable record.
+    (`aua_raw:textfooler`), in the metric's unit (shares: 0.05 is 5 points); a metric beyond `GATED` that is named there
+    is judged too. With `non_inferiority` the burden of proof is the candidate's: a cell passes when its 95 % interval
+    ends within the smallest difference, which is the margin then. Raises UserError for an empty baseline, a metric that
+    cannot be judged or an unreadable record.
     """
     limits = _limits(thresholds or {})
-    before, after = _sides(baseline), _sides(candidate)
+    before, after = sides(baseline), sides(candidate)
     if not before:
         raise UserError(f"'{baseline.folder}' holds no records to compare with; give a folder that `temper run` wrote.")
-    lost: list[str] = []
-    apart: list[str] = []
-    comparable: list[tuple[str, str, Side, Side]] = []
-    for key, old, new in _pairs(before, after):
+    found, comparable = Found(), []
+    for key, old, new in pairs(before, after):
         name = " / ".join(part for position, part in enumerate(key) if position != 2)
         if new is None:
-            lost.append(f"{name}: not in the candidate ({key[2]}): a vanished cell counts as worse")
+            found.lost.append(f"{name}: not in the candidate ({key[2]}): a vanished cell counts as worse")
             continue
-        lost += _failures(name, old, new)
-        differing = _differing(old, new)
-        if differing:
-            apart.append(f"{name}: not comparable: {differing}")
+        found.lost += failures(name, old, new)
+        if why := differing(old, new):
+            found.apart.append(f"{name}: not comparable: {why}")
             continue
-        for metric in metrics.in_order(old.values):
-            if metric.partition(":")[0] in GATED:
-                comparable.append((name, metric, old, new))
-    cells = _cells(comparable, limits, lost, apart)
-    return _verdict(cells, lost, apart)
+        comparable.append(Pair(name, key[:3], old, new, tuple(changes(old, new))))
+    cells = _cells(comparable, limits, found)
+    return _verdict(cells, found, non_inferiority)
 
 
 def table(verdict: Verdict) -> Table:
@@ -111,8 +129,9 @@ def table(verdict: Verdict) -> Table:
     for column in ("cell", "metric", "before", "after", "difference, points", "p (Holm)", "verdict"):
         made.add_column(column, justify="left" if column in ("cell", "metric", "verdict") else "right")
     for row in verdict.rows.to_dict(orient="records"):
-        before, after = (number(row[key], "share") for key in ("before", "after"))
-        difference, p = _points(row["difference"], row["low"], row["high"]), f"{row['p_holm']:.4f}"
+        unit = metrics.of(row["metric"]).unit
+        before, after = (number(row[key], unit) for key in ("before", "after"))
+        difference, p = _points(unit, row["difference"], row["low"], row["high"]), f"{row['p_holm']:.4f}"
         texts = (row["cell"], metrics.title(row["metric"]), before, after, difference, p, row["verdict"])
         made.add_row(*(Text(str(text)) for text in texts))
     return made
@@ -120,136 +139,115 @@ def table(verdict: Verdict) -> Table:
 
 def _limits(thresholds: Mapping[str, float]) -> dict[str, float]:
     for name in thresholds:
-        if name.partition(":")[0] not in GATED:
-            raise UserError(f"'{name}' is no metric of the gate; known: {', '.join(GATED)}.")
+        known = next((m for m in metrics.METRICS if m.name == name.partition(":")[0]), None)
+        if known is None or known.direction is None or known.kind not in ("binary", "mean", "ratio"):
+            more = [m.name for m in metrics.METRICS if m.direction and m.kind in ("binary", "mean", "ratio")]
+            raise UserError(f"'{name}' is no metric of the gate; known: {', '.join(more)}.")
     return {name: float(metrics.of(name).smallest_difference or 0.0) for name in GATED} | dict(thresholds)
 
 
-def _sides(store: Store) -> dict[Key, dict[str, Side]]:
-    """The arms of a store by name and, below, by settings: one folder may hold an arm with two learning rates."""
-    sides: dict[Key, dict[str, Side]] = {}
-    for record in store:
-        task, model, tier, mitigation = (str(record.spec.get(k)) for k in ("task", "model", "tier", "mitigation"))
-        settings = json.dumps({k: v for k, v in record.spec.items() if k not in NOT_SETTINGS}, sort_keys=True)
-        side = sides.setdefault((task, model, tier, mitigation), {}).setdefault(settings, Side())
-        seed = int(record.spec["seed"])  # type: ignore[arg-type]
-        if seed in side.records:
-            raise UserError(
-                f"'{store.folder}' holds two versions of {task} / {mitigation}, seed {seed}: "
-                f"'{side.records[seed].spec_id}' and '{record.spec_id}'; keep one of them to compare."
-            )
-        for name, values in extract(record, functools.partial(store.tables, record)).items():
-            side.values.setdefault(name, {})[seed] = values
-        side.records[seed] = record.model_copy(update={"tables": {}})
-    return sides
+def _judged(metric: str, limits: Mapping[str, float]) -> bool:
+    return metric in limits or metric.partition(":")[0] in limits
 
 
-def _pairs(
-    before: dict[Key, dict[str, Side]], after: dict[Key, dict[str, Side]]
-) -> Iterator[tuple[Key, Side, Side | None]]:
-    """Every arm of the baseline set with its partner: by name, and where a name has several settings by these too."""
-    for key, variants in before.items():
-        partners = after.get(key, {})
-        for settings, old in variants.items():
-            alone = len(variants) == len(partners) == 1
-            yield key, old, next(iter(partners.values())) if alone else partners.get(settings)
-
-
-def _failures(name: str, old: Side, new: Side) -> list[str]:
-    return [
-        f"{name}, seed {seed}: failed in the candidate ({record.reason}), was ok in the baseline: worse"
-        for seed, record in sorted(new.records.items())
-        if record.status == "failed" and seed in old.records and old.records[seed].status == "ok"
-    ]
-
-
-def _differing(old: Side, new: Side) -> str:
-    """What keeps two arms from being compared, in words; empty when nothing does."""
-    found: list[str] = []
-    if old.records.keys() != new.records.keys():
-        found.append(f"seeds {_listed(old.records)} against {_listed(new.records)}")
-    for seed in sorted(old.records.keys() & new.records.keys()):
-        first, second = _prints(old.records[seed]), _prints(new.records[seed])
-        found += [
-            f"{key} differs ({_brief(first[key])} against {_brief(second[key])})"
-            for key in sorted(first.keys() & second.keys())
-            if first[key] != second[key]
-        ]
-    return "; ".join(dict.fromkeys(found))
-
-
-def _prints(record: Record) -> dict[str, Any]:
-    """Everything of a record that must be equal for its numbers to mean the same, flattened one level."""
-    flat: dict[str, Any] = {}
-    for key, value in comparability(record).items():
-        flat |= {f"{key} {k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    packages = record.environment.get("packages")
-    if isinstance(packages, dict) and packages.get("textattack") is not None:
-        flat["textattack version"] = packages["textattack"]
-    return flat
-
-
-def _brief(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def _listed(items: Iterable[int]) -> str:
-    return ", ".join(str(item) for item in sorted(items)) or "none"
-
-
-def _cells(
-    pairs: list[tuple[str, str, Side, Side]], limits: Mapping[str, float], lost: list[str], apart: list[str]
-) -> list[Cell]:
+def _cells(comparable: list[Pair], limits: Mapping[str, float], found: Found) -> list[Cell]:
+    wanted = [(pair, m) for pair in comparable for m in metrics.in_order(pair.old.values) if _judged(m, limits)]
+    rounds = max(stats.ROUNDS, ROUNDS_PER_CELL * len(wanted))
+    lent: dict[tuple[tuple[str, str, str], str], stats.Pool | None] = {}
     cells = []
-    rounds = max(stats.ROUNDS, ROUNDS_PER_CELL * len(pairs))
-    for name, metric, old, new in pairs:
-        first, second = old.values[metric], new.values.get(metric, {})
-        failed = {seed for seed, record in new.records.items() if record.status == "failed"}
-        gone = first.keys() - second.keys() - failed
-        if gone:
-            lost.append(
-                f"{name} / {metrics.title(metric)}: seeds {_listed(gone)} have no value in the candidate: worse"
-            )
+    for pair, metric in wanted:
+        first, second = pair.old.values[metric], pair.new.values.get(metric, {})
+        name = f"{pair.name} / {metrics.title(metric)}"
+        failed = {seed for seed, record in pair.new.records.items() if record.status == "failed"}
+        if gone := first.keys() - second.keys() - failed:
+            found.lost.append(f"{name}: seeds {numbered(gone)} have no value in the candidate: worse")
         common = sorted(first.keys() & second.keys())
         if any(set(first[seed].ids or ()) != set(second[seed].ids or ()) for seed in common):
-            apart.append(f"{name} / {metrics.title(metric)}: not comparable: the example ids differ")
+            found.apart.append(f"{name}: not comparable: the example ids differ")
             continue
-        found = metrics.compare(metric, first, second, rounds=rounds)
+        if (pair.group, metric) not in lent:
+            lent[pair.group, metric] = _lend(metric, [one for one in comparable if one.group == pair.group])
+        difference = metrics.compare(metric, first, second, rounds=rounds, lent=lent[pair.group, metric])
         before, after = (metrics.summarise(metric, [side[seed] for seed in common]).value for side in (first, second))
-        if found is None or before is None or after is None:
-            apart.append(f"{name} / {metrics.title(metric)}: not comparable: no example is known on both sides")
+        if difference is None or before is None or after is None:
+            found.apart.append(f"{name}: not comparable: no example is known on both sides")
             continue
-        smallest = limits.get(metric, limits[metric.partition(":")[0]])
-        cells.append(Cell(name, metric, before, after, found, smallest))
+        smallest = limits.get(metric, limits.get(metric.partition(":")[0], 0.0))
+        cells.append(Cell(pair.name, metric, before, after, difference, smallest, pair.changed))
     return cells
 
 
-def _verdict(cells: list[Cell], lost: list[str], apart: list[str]) -> Verdict:
-    rows, sentences = [], {"worse": list(lost), "better": [], "same": []}
-    for cell, p in zip(cells, _corrected(cells), strict=True):
-        word = _word(cell, p)
-        sentences[word].append(_sentence(cell, p, word))
-        difference = vars(cell.difference)
-        rows.append(
-            {"cell": cell.name, "metric": cell.metric, "before": cell.before, "after": cell.after}
-            | {"difference": difference["value"], **{k: difference[k] for k in ("low", "high", "p", "n", "seeds")}}
-            | {"p_holm": p, "smallest_difference": cell.smallest, "verdict": word}
+def _lend(metric: str, comparable: list[Pair]) -> stats.Pool | None:
+    """The spread over seeds of all arms of both sets; an arm that did not change counts once."""
+    arms = [pair.old.values.get(metric, {}) for pair in comparable]
+    for pair in comparable:
+        old, new = pair.old.values.get(metric, {}), pair.new.values.get(metric, {})
+        if old.keys() != new.keys() or any(not _equal(old[seed], new[seed]) for seed in old):
+            arms.append(new)
+    return metrics.lend(metric, arms)
+
+
+def _equal(a: metrics.Values, b: metrics.Values) -> bool:
+    return (
+        a.ids == b.ids
+        and np.array_equal(a.top, b.top, equal_nan=True)
+        and (
+            (a.bottom is None) == (b.bottom is None)
+            and (a.bottom is None or b.bottom is None or np.array_equal(a.bottom, b.bottom))
         )
+    )
+
+
+def _verdict(cells: list[Cell], found: Found, non_inferiority: bool) -> Verdict:
+    rows, advice = [], []
+    sentences: dict[str, list[str]] = {"worse": list(found.lost), "not shown": [], "better": [], "same": []}
+    for cell, p in zip(cells, _corrected(cells), strict=True):
+        word = _margin_word(cell) if non_inferiority else _word(cell, p)
+        sentences[word].append(_sentence(cell, p, word))
+        if word == "worse":
+            advice += [f"{cell.name}: {_advice(cell)}"]
+        rows.append(_row(cell, p, word))
+    drifts = _drifts(cells)
+    failing = [*sentences["worse"], *(one.text for one in drifts if one.verdict == "worse"), *sentences["not shown"]]
+    apart = list(found.apart)
     status: Status = "same"
-    if sentences["worse"]:
+    if failing:
         status = "worse"
     elif apart or not cells:
         status = "not_comparable"
         apart = apart or ["nothing could be compared: the baseline has no metric that the gate judges"]
     elif sentences["better"]:
         status = "better"
-    one_seed = sum(cell.difference.seeds < 2 for cell in cells)
-    notes = [f"{len(sentences['same'])} of {len(cells)} compared cells are not distinguishable"] if cells else []
-    if one_seed:
+    notes = [one.text for one in drifts if one.verdict in ("better", "small")]
+    equal = len(sentences["same"])
+    if cells and non_inferiority:
+        notes.append(f"{equal + len(sentences['better'])} of {len(cells)} compared cells are shown to be not worse")
+    elif cells:
+        notes.append(f"{equal} of {len(cells)} compared cells are not distinguishable")
+    if one_seed := sum(cell.difference.seeds < 2 for cell in cells):
         notes.append(f"{one_seed} cells have 1 seed: they compare these models, not their mitigations")
-    reasons = [*sentences["worse"], *apart, *sentences["better"], *notes]
-    return Verdict(status, EXIT_CODES[status], reasons, pd.DataFrame(rows, columns=ROW_COLUMNS))
+    advice = list(dict.fromkeys(advice))
+    reasons = [*failing, *advice, *apart, *sentences["better"], *notes]
+    made = pd.DataFrame(rows, columns=ROW_COLUMNS)
+    return Verdict(status, EXIT_CODES[status], reasons, made, failing, apart, advice, drifts)
+
+
+def _row(cell: Cell, p: float, word: str) -> dict[str, object]:
+    difference = vars(cell.difference)
+    share = metrics.of(cell.metric).unit == "share"
+    return (
+        {"cell": cell.name, "metric": cell.metric, "before": cell.before, "after": cell.after}
+        | {"difference": difference["value"], **{k: difference[k] for k in ("low", "high", "p", "n", "seeds")}}
+        | {"effect": stats.cohen_h(cell.before, cell.after) if share else None}
+        | {"p_holm": p, "smallest_difference": cell.smallest, "verdict": word}
+    )
+
+
+def _drifts(cells: list[Cell]) -> list[Drift]:
+    differences: dict[str, list[float]] = {}
+    for cell in cells:
+        differences.setdefault(cell.metric, []).append(cell.difference.value)
+    return drift.find(differences, {cell.metric: cell.smallest for cell in cells})
 
 
 def _corrected(cells: list[Cell]) -> list[float]:
@@ -264,27 +262,48 @@ def _corrected(cells: list[Cell]) -> list[float]:
 
 
 ROW_COLUMNS = [
-    "cell", "metric", "before", "after", "difference", "low", "high", "p", "p_holm", "smallest_difference", "n",
-    "seeds", "verdict",
+    "cell", "metric", "before", "after", "difference", "low", "high", "p", "p_holm", "effect", "smallest_difference",
+    "n", "seeds", "verdict",
 ]  # fmt: skip
 
 
-def _word(cell: Cell, p: float) -> Literal["worse", "better", "same"]:
+def _word(cell: Cell, p: float) -> Word:
     if p >= ALPHA or abs(cell.difference.value) <= cell.smallest:
         return "same"
     return "better" if (cell.difference.value > 0) == (metrics.of(cell.metric).direction == "higher") else "worse"
 
 
+def _margin_word(cell: Cell) -> Word:
+    direction = metrics.of(cell.metric).direction or "higher"
+    found = stats.non_inferiority(cell.difference, cell.smallest, direction)
+    return {"shown": "same", "refuted": "worse", "open": "not shown"}[found]  # type: ignore[return-value]
+
+
 def _sentence(cell: Cell, p: float, word: str) -> str:
-    difference = cell.difference
-    points = _points(difference.value, difference.low, difference.high)
+    difference, unit = cell.difference, metrics.of(cell.metric).unit
+    before, after = (f"{value:.3f}" for value in (cell.before, cell.after))
+    end = word
+    if word == "not shown":
+        margin = signed(cell.smallest, unit).lstrip("+")
+        end = f"not shown to be worse by no more than {margin}; more seeds or texts would tell (temper plan)"
+    points = f"{_points(unit, difference.value, difference.low, difference.high)}{' points' if unit == 'share' else ''}"
     return (
-        f"{cell.name} / {metrics.title(cell.metric)}: {cell.before:.3f} -> {cell.after:.3f}, {points} points, "
-        f"p = {p:.2g} after Holm (n = {difference.n}, {difference.seeds} seeds): {word}"
+        f"{cell.name} / {metrics.title(cell.metric)}: {before} -> {after}, {points}, "
+        f"p = {p:.2g} after Holm (n = {difference.n}, {difference.seeds} seeds): {end}"
     )
 
 
-def _points(value: float, low: float | None, high: float | None) -> str:
+def _advice(cell: Cell) -> str:
+    """What to do about a regression: undo a changed setting, or find out which of data, libraries, code it was."""
+    if cell.changed:
+        return (
+            f"the settings changed ({'; '.join(cell.changed)}); set them back and run again, or, if that was meant, "
+            "make the candidate the new baseline (temper release)"
+        )
+    return "its settings are the same; `temper bisect` with the same two folders tells data, libraries, code and noise"
+
+
+def _points(unit: str, value: float, low: float | None, high: float | None) -> str:
     if low is None or high is None or low != low or high != high:
-        return signed(value, "share")
-    return f"{signed(value, 'share')} [{signed(low, 'share')}, {signed(high, 'share')}]"
+        return signed(value, unit)
+    return f"{signed(value, unit)} [{signed(low, unit)}, {signed(high, unit)}]"

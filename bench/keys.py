@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.metrics import TAGS
 from bench.spec import Spec
 from training import registry
 from training.model import device
@@ -20,8 +21,9 @@ from training.model import device
 HOUSE = Path(__file__).resolve().parent.parent
 DRIFT_RECIPE = "textfooler"
 # the modules that decide what a training run computes; fetching, listing and data readers do not (data have a hash)
-LOOP = ("alignment", "hooks", "loop", "model", "passes", "span_head", "stack", "telemetry")
-TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "training/mitigations/_*.py")
+LOOP = ("alignment", "first_position", "hooks", "loop", "model", "passes", "stack", "telemetry")
+SPANS = "training/span_head.py"
+TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "attacks/batching.py", "training/mitigations/_*.py")
 
 
 @functools.cache
@@ -52,8 +54,11 @@ def mitigation_code(name: str) -> tuple[str, ...]:
 
 
 def train_key(spec: Spec) -> str:
+    spans = (SPANS,) if spec.settings.get("head") == "span" else ()
     return stage_key(
-        code=code_hash(*TRAINING_CODE, *(pattern for m in spec.mitigations for pattern in mitigation_code(m.name))),
+        code=code_hash(
+            *TRAINING_CODE, *spans, *(pattern for m in spec.mitigations for pattern in mitigation_code(m.name))
+        ),
         libraries=versions("torch", "transformers", "accelerate", "peft", "tokenizers"),
         device=device().type,
         task=spec.task_fingerprint,
@@ -74,21 +79,51 @@ def evaluate_key(spec: Spec) -> str:
     )
 
 
+def attack_mode(recipe: str) -> str:
+    """The mode that stands for a recipe: "tags" for one that attacks taggers, else "calibrated"."""
+    return TAGS if "tagging" in registry.load("attacks.recipes", recipe).TASKS else "calibrated"
+
+
+def attack_code(recipe: str, mode: str) -> tuple[str, ...]:
+    """The stage's source file, the recipe's, and those of the recipes that it USES."""
+    used = getattr(registry.load("attacks.recipes", recipe), "USES", ())
+    stage = "bench/tagging_attacks.py" if mode == TAGS else "bench/attacking.py"
+    return (stage, *(f"attacks/recipes/{name}.py" for name in (recipe, *used)))
+
+
 def attack_key(spec: Spec, recipe: str, mode: str) -> str:
     return stage_key(
         train=evaluate_key(spec),
-        code=code_hash("attacks/*.py", "bench/attacking.py", f"attacks/recipes/{recipe}.py"),
+        code=code_hash("attacks/*.py", *attack_code(recipe, mode)),
         libraries=versions("textattack", "nltk"),
         mode=mode,
         attacked=spec.sizes.attacked,
-        lexicon=spec.lexicon_fingerprint,
+        lexicon=lexicon_of(spec, recipe),
         budget_per_word=spec.budget_per_word,
+        regime=spec.regime,
     )
+
+
+def lexicon_of(spec: Spec, recipe: str) -> str:
+    """The lexicon's fingerprint with those of its optional parts that the recipe needs, and no others."""
+    needs = registry.load("attacks.recipes", recipe).NEEDS
+    base, *optional = spec.lexicon_fingerprint.split("+")
+    return "+".join([base, *(part for part in optional if part.partition(":")[0] in needs)])
+
+
+def sweep_key(spec: Spec, recipe: str) -> str:
+    return stage_key(attack=attack_key(spec, recipe, "calibrated"), code=code_hash("bench/sweep.py"))
+
+
+def adaptive_key(spec: Spec) -> str:
+    attacks = [attack_key(spec, recipe, "calibrated") for recipe in spec.recipes]
+    return stage_key(attacks=attacks, code=code_hash("bench/adaptive.py"))
 
 
 def drift_recipe(spec: Spec) -> str:
     """The recipe whose adversarial texts the attributions are compared on."""
-    return DRIFT_RECIPE if DRIFT_RECIPE in spec.recipes or not spec.recipes else spec.recipes[0]
+    ranked = [r for r in spec.recipes if getattr(registry.load("attacks.recipes", r), "RANKED", True)]
+    return DRIFT_RECIPE if DRIFT_RECIPE in ranked or not ranked else ranked[0]
 
 
 def explain_key(spec: Spec) -> str:
@@ -98,11 +133,26 @@ def explain_key(spec: Spec) -> str:
             "explain/methods/_*.py",
             *(f"explain/methods/{name}.py" for name in spec.explainers),
             "bench/explaining.py",
+            "bench/entity_explaining.py",
+            "bench/edits.py",
+            "bench/marks.py",
+            "training/mitigations/_rationales.py",
         ),
         libraries=versions("captum"),
         attack=attack_key(spec, drift_recipe(spec), "calibrated"),
         explainers=list(spec.explainers),
         explained=spec.sizes.explained,
+        explanation_attack=code_hash("bench/explanation_attack.py") if spec.adaptive else None,
+    )
+
+
+def invariance_key(spec: Spec) -> str:
+    return stage_key(
+        train=evaluate_key(spec),
+        code=code_hash(
+            "attacks/invariances/*.py", "attacks/entities.py", "attacks/gazetteer.py", "bench/invariance.py"
+        ),
+        attacked=spec.sizes.attacked,
     )
 
 
@@ -111,6 +161,9 @@ def cell_key(spec: Spec) -> str:
     return stage_key(
         evaluate=evaluate_key(spec),
         health=code_hash("training/health.py"),
-        attacks=[attack_key(spec, recipe, "calibrated") for recipe in spec.recipes],
+        attacks=[attack_key(spec, recipe, attack_mode(recipe)) for recipe in spec.recipes],
         explanations=explain_key(spec),
+        invariance=invariance_key(spec) if spec.recipes else None,
+        honesty=code_hash("bench/sweep.py", "bench/transfer.py"),
+        adaptive=adaptive_key(spec) if spec.adaptive else None,
     )

@@ -3,6 +3,15 @@
 A board holds the arms of one task, model and tier that share data, sizes and attack fingerprints; what does not share
 them gets a board of its own and is never averaged in. The ranked number is the lower of the raw and the calibrated
 worst case, so a victim that hides behind saturated probabilities gains nothing.
+
+Masking (bench/masking.py) gains no rank. What the lower number undoes is flagged and keeps its rank: a raw accuracy
+under attack above the calibrated one, and logits on another scale (sharpened or flattened). What it does not undo
+leaves an arm without rank, verdict and place in the correction, its numbers shown with the reason: a sweep of
+temperatures that takes more than 5 points off what survives raw and calibrated, beyond what it takes off the baseline
+and on significantly more texts, so that the arm's number is no bound; and a victim that answers most texts alike at
+every temperature (with labels), since score-based attacks are blind to it and their number says nothing about its
+decisions. An honest arm loses nothing by either: another temperature is to it another try, as it is to the baseline,
+and at one of them its answers are as many as the texts.
 """
 
 from __future__ import annotations
@@ -16,10 +25,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import metrics, stats
+from bench import masking, metrics, stats
 from bench.board import Arm, Board, comparability, place, tell_apart, why_apart
 from bench.extraction import extract, why_missing
 from bench.metrics import Missing
+from bench.reading import read_all
 from bench.record import Record
 from bench.stats import Difference, Interval
 from bench.store import Store, write_atomic
@@ -30,6 +40,7 @@ ALPHA = 0.05
 FEWEST_SEEDS = 2
 TIMINGS = ("step_time_ratio", "tokens_per_second", "samples_per_second", "peak_memory_ratio", "train_seconds")
 CLEAN = ("clean_accuracy", "entity_f1")
+MATRIX_ONLY = ("transfer_from",)  # a column for every arm, shown as a matrix instead
 
 
 def build(records: Store | Iterable[Record], tables: Any = None) -> list[Board]:
@@ -37,10 +48,11 @@ def build(records: Store | Iterable[Record], tables: Any = None) -> list[Board]:
 
     Raises UserError (StoreError) when a record cannot be read.
     """
-    read = records.tables if isinstance(records, Store) else tables
     boards: list[Board] = []
-    # the tables of a record are left behind at once: only the values that metrics need stay in memory
-    found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(read, r))) for r in records]
+    if isinstance(records, Store):
+        found = read_all(records)
+    else:
+        found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(tables, r))) for r in records]
     for record, values in sorted(found, key=lambda pair: (-len(comparability(pair[0])), pair[0].spec_id)):
         place(boards, record, values)
     boards.sort(key=lambda b: (b.task, b.model, b.tier, -b.labelled, json.dumps(b.fingerprint, sort_keys=True)))
@@ -62,13 +74,20 @@ def _finish(board: Board) -> None:
         if worst:
             arm.values["worst_case"] = worst
         arm.masking = metrics.masked_recipes(arm.values)
+    reference = next((arm.values for arm in board.arms if arm.label == BASELINE), None)
+    for arm in board.arms:
+        arm.signs = masking.signs(arm.values, reference)
+    for name, by_label in metrics.shared_asr({arm.label: arm.values for arm in board.arms}).items():
+        for arm in board.arms:
+            arm.values |= {name: by_label[arm.label]} if by_label.get(arm.label) else {}
     names = {name for arm in board.arms for name in arm.values}
     attacked = any(arm.values.get("aua_calibrated") or arm.values.get("worst_case_calibrated") for arm in board.arms)
     tagging = "entity_f1" in names and not attacked
     records = [record for arm in board.arms for record in arm.records]
     plain = "clean_accuracy" in names and not any(record.spec.get("recipes") for record in records)
-    board.score = "entity_f1" if tagging else "clean_accuracy" if plain else "worst_case"
+    board.score = _tagging_score(records) if tagging else "clean_accuracy" if plain else "worst_case"
     judged = {"unhealthy_runs"} if any("health" in record.summary for record in records) else set()
+    names = {name for name in names if name.partition(":")[0] not in MATRIX_ONLY}
     board.metrics = metrics.in_order(names | {"failed_runs", "seed_deviation", board.score} | judged)
     devices = sorted({str(r.environment.get("device")) for arm in board.arms for r in arm.records})
     for arm in board.arms:
@@ -78,6 +97,12 @@ def _finish(board: Board) -> None:
         board.notes.append(f"times and memory are not comparable: the records come from {', '.join(devices)}")
     _judge(board)
     _rank(board)
+
+
+def _tagging_score(records: list[Record]) -> str:
+    """The worst case where taggers were attacked, also if every attack failed; records from before have none."""
+    asked = any(name.startswith("attack:") and name.endswith(f":{metrics.TAGS}") for r in records for name in r.stages)
+    return "entity_f1_worst" if asked else "entity_f1"
 
 
 def _cell(arm: Arm, name: str, devices: list[str]) -> Interval | Missing:
@@ -114,7 +139,10 @@ def _judge(board: Board) -> None:
         return
     baseline.verdict = "baseline"
     others = [arm for arm in board.arms if arm is not baseline]
-    for arm, difference, p in _family(board.score, baseline, others):
+    judged = [arm for arm in others if not arm.hides]
+    for arm in others:
+        arm.verdict = "masking: not judged" if arm.hides else ""
+    for arm, difference, p in _family(board.score, baseline, judged):
         arm.difference, arm.p_adjusted = difference, p
         smallest = metrics.of(board.score).smallest_difference or 0.0
         arm.verdict = verdict(difference, p, smallest, metrics.of(board.score).direction)
@@ -129,7 +157,9 @@ def _judge(board: Board) -> None:
 
 
 def _family(name: str, baseline: Arm, others: list[Arm]) -> list[tuple[Arm, Difference, float]]:
-    found = [(arm, metrics.compare(name, baseline.values.get(name, {}), arm.values.get(name, {}))) for arm in others]
+    first = baseline.values.get(name, {})
+    lent = metrics.lend(name, [arm.values.get(name, {}) for arm in (baseline, *others)])
+    found = [(arm, metrics.compare(name, first, arm.values.get(name, {}), lent=lent)) for arm in others]
     known = [(arm, difference) for arm, difference in found if difference is not None]
     # a difference of one seed is no evidence about the arm, so it neither joins nor enlarges the family
     several = [(arm, difference) for arm, difference in known if difference.seeds >= FEWEST_SEEDS]
@@ -162,6 +192,8 @@ def _rank(board: Board) -> None:
             arm.no_rank = "1 seed: no interval, no rank"
         elif arm.below:
             arm.no_rank = arm.below
+        elif arm.hides:
+            arm.no_rank = "masking: " + "; ".join(arm.hides)
     ranked = [arm for arm in board.arms if not arm.no_rank]
     for arm in ranked:
         arm.rank = 1 + sum(score(other) > score(arm) for other in ranked)

@@ -8,10 +8,13 @@ from types import ModuleType
 from rich.markup import escape
 from rich.table import Table
 
+from bench import components, sources
 from bench.plan import describe
 from bench.presets import PRESETS
 from bench.spec import TIERS
 from training import registry
+from training.errors import UserError
+from training.resources import Resources
 
 FAMILIES = ("reference", "gradients", "adversarial", "generalisation", "efficiency", "interpretability", "control")
 PACKAGES = {
@@ -22,8 +25,13 @@ PACKAGES = {
 }
 
 
-def table(what: str) -> Table:
-    """The rich table of one kind: `tasks`, `mitigations`, `recipes`, `explainers`, `tiers`, `presets` or `metrics`."""
+def table(what: str, *, verbose: bool = False) -> Table:
+    """The rich table of one kind: `tasks`, `mitigations`, `recipes`, `explainers`, `tiers`, `presets` or `metrics`.
+
+    `verbose`: recipes with what their authors use where ours have something else.
+    """
+    if what == "recipes":
+        return _recipes(verbose)
     if what == "tiers":
         return _simple("tiers", [(name, describe(tier)) for name, tier in TIERS.items()])
     if what == "presets":
@@ -69,6 +77,28 @@ def _plugins(what: str) -> Table:
     made = Table("name", "what it is", title=what, title_justify="left")
     for name in registry.names(PACKAGES[what]):
         made.add_row(name, _first_line(registry.load(PACKAGES[what], name)))
+    return made
+
+
+def _recipes(verbose: bool) -> Table:
+    what = (*(("what the authors use",) if verbose else ()), "what it is")
+    made = Table("name", "kind", "components", "here", *what, title="recipes", title_justify="left")
+    try:
+        held = sources.open_lexicon(Resources()).parts
+    except UserError:
+        held = None
+    for name in registry.names(PACKAGES["recipes"]):
+        module = registry.load(PACKAGES["recipes"], name)
+        lacking = components.original(module)
+        theirs = "not recorded" if lacking is None else ", ".join(lacking) or "the same"
+        made.add_row(
+            name,
+            escape(getattr(module, "KIND", "")),
+            escape(getattr(module, "COMPONENTS", "")),
+            escape(components.state(module, held)),
+            *((escape(theirs),) if verbose else ()),
+            _first_line(module),
+        )
     return made
 
 

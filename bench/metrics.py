@@ -18,6 +18,9 @@ from bench.stats import Array, Difference, Interval
 Kind = Literal["binary", "mean", "ratio", "seed", "log", "runs"]
 MASKING = 0.02
 MODES = ("calibrated", "raw")
+TAGS = "tags"  # the one mode of attacks on taggers
+NOTES = {"attention_rollout": " (attention, not attribution)"}  # said wherever the subject is named in full
+BUDGETS = (10, 25, 50, 100)  # queries a word at which accuracy under attack is read off one run
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,33 @@ METRICS: tuple[Metric, ...] = (
     Metric("worst_case", "worst case (lower of raw, calibrated)", "share", "higher", 0.05, "binary", "attack"),
     Metric("worst_case_calibrated", "worst case, calibrated", "share", "higher", 0.05, "binary", "attack"),
     Metric("worst_case_raw", "worst case, raw", "share", "higher", 0.05, "binary", "attack"),
+    Metric("entity_f1_worst", "worst-case entity F1", "share", "higher", 0.05, "ratio", "attack"),
     Metric("clean_accuracy", "clean accuracy", "share", "higher", 0.01, "binary", "clean"),
     Metric("entity_f1", "entity F1", "share", "higher", 0.01, "ratio", "clean"),
     Metric("ood_accuracy", "out of domain", "share", "higher", 0.02, "binary", "ood:{}"),
     Metric("ood_f1", "out of domain F1", "share", "higher", 0.02, "ratio", "ood:{}"),
     Metric("aua_calibrated", "AUA calibrated", "share", "higher", 0.05, "binary", "attack:{}:calibrated"),
     Metric("aua_raw", "AUA raw", "share", "higher", 0.05, "binary", "attack:{}:raw"),
+    Metric("entity_f1_attacked", "entity F1 attacked by", "share", "higher", 0.05, "ratio", "attack:{}:tags"),
+    Metric("worst_case_adaptive", "worst case after the adaptive pass", "share", "higher", 0.05, "binary", "adaptive"),
+    *(
+        Metric(f"aua_at_{n}", f"AUA at {n} queries a word", "share", "higher", 0.05, "binary", "attack:{}:calibrated")
+        for n in BUDGETS
+    ),
+    Metric("aua_sweep", "AUA, lowest over temperatures", "share", "higher", 0.05, "binary", "sweep:{}"),
     Metric("asr", "attack success rate", "share", "lower", 0.05, "ratio", "attack:{}:calibrated"),
+    Metric("asr_shared", "ASR on texts every arm gets right", "share", "lower", 0.05, "ratio", "attack:{}:calibrated"),
     Metric("transfer_accuracy", "accuracy on transferred texts", "share", "higher", 0.05, "ratio", "transfer:{}"),
+    Metric("transfer_from", "accuracy on texts made against", "share", "higher", 0.05, "ratio", "transfer:{}"),
     Metric("queries", "queries per attacked text", "queries", None, None, "ratio", "attack:{}:calibrated"),
     Metric("words_changed", "words changed in successes", "share", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("words_changed_all", "words changed, all", "share", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("similarity", "similarity of successes", "score", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("perplexity_rise", "perplexity of successes, log", "nats", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("temperature", "temperature fitted on validation", "x", None, None, "seed", "clean"),
+    Metric("score_levels", "distinct answers per text", "share", None, None, "seed", "sweep:{}"),
     Metric("attack_errors", "attack errors", "share", "lower", 0.01, "seed", "attack"),
+    Metric("invariance_failure", "answers changed by", "share", "lower", 0.05, "ratio", "invariance"),
     Metric("ece_calibrated", "ECE calibrated", "share", "lower", 0.02, "seed", "clean"),
     Metric("ece_raw", "ECE raw", "share", "lower", 0.02, "seed", "clean"),
     Metric("brier_calibrated", "Brier score calibrated", "score", "lower", 0.01, "mean", "clean"),
@@ -77,11 +96,32 @@ METRICS: tuple[Metric, ...] = (
     Metric("group_accuracy", "accuracy of group", "share", "higher", 0.02, "binary", "clean"),
     Metric("generalisation_gap", "training minus validation score", "share", "lower", 0.01, "seed", "train"),
     Metric("dnaopc", "faithfulness gap dNAOPC", "gap", "higher", 0.05, "mean", "explain:{}"),
+    Metric("faithfulness_correlation", "faithfulness correlation", "score", "higher", 0.05, "mean", "explain:{}"),
     Metric("drift_tau", "attribution drift tau-b", "tau", "higher", 0.05, "ratio", "explain:{}"),
+    Metric("drift_overlap", "top-word overlap under attack", "score", "higher", 0.05, "mean", "explain:{}"),
+    Metric("attacked_tau", "tau-b under attack on explanation", "tau", "higher", 0.05, "mean", "explain:{}"),
+    Metric("edit_tau_worst", "tau-b under edits, worst of 10", "tau", "higher", 0.05, "mean", "explain:{}"),
+    Metric("edit_tau", "tau-b under edits", "tau", "higher", 0.05, "mean", "explain:{}"),
+    Metric("edit_overlap", "top-word overlap under edits", "score", "higher", 0.05, "mean", "explain:{}"),
+    Metric("typo_tau", "tau-b under typing errors", "tau", "higher", 0.05, "mean", "edits:{}"),
+    Metric("synonym_tau", "tau-b under synonyms", "tau", "higher", 0.05, "mean", "edits:{}"),
+    Metric("edit_coverage", "words an edit leaves", "share", None, None, "mean", "explain:{}"),
+    Metric("seed_tau", "tau-b with another seed", "tau", "higher", 0.05, "mean", "agreement:{}"),
+    Metric("baseline_tau", "tau-b with the baseline", "tau", None, None, "mean", "agreement:{}"),
     Metric("comprehensiveness", "AOPC comprehensiveness", "gap", None, None, "mean", "explain:{}"),
     Metric("sufficiency", "AOPC sufficiency", "gap", None, None, "mean", "explain:{}"),
     Metric("masked_keeps_class", "class kept when fully masked", "share", None, None, "binary", "explain:{}"),
     Metric("completeness_failures", "completeness error > 5 %", "share", "lower", 0.05, "binary", "explain:{}"),
+    Metric("randomisation_failures", "kept without learnt weights", "share", "lower", 0.05, "binary", "explain:{}"),
+    Metric("rationale_ap", "plausibility AP*, human marks", "score", "higher", 0.05, "mean", "explain:{}"),
+    Metric("rationale_f1", "plausibility token F1, human marks", "share", "higher", 0.05, "mean", "explain:{}"),
+    # a list of words is no human judgement of a text: shown, never ranked
+    Metric("lexicon_ap", "plausibility AP*, sentiment words", "score", None, None, "mean", "explain:{}"),
+    Metric("lexicon_f1", "plausibility token F1, sentiment words", "share", None, None, "mean", "explain:{}"),
+    Metric("effective_words", "effective words", "words", None, None, "mean", "explain:{}"),
+    Metric("self_share", "attribution on the entity itself", "share", None, None, "mean", "explain:{}"),
+    Metric("method_agreement", "tau-b with other methods", "tau", None, None, "mean", "explain:{}"),
+    Metric("explain_seconds", "seconds per explained text", "s/text", None, None, "mean", "explain:{}"),
     Metric("step_time_ratio", "step time / baseline", "x", "lower", 0.05, "log", "throughput"),
     Metric("tokens_per_second", "training tokens/s", "tokens/s", "higher", None, "seed", "throughput"),
     Metric("samples_per_second", "training samples/s", "samples/s", "higher", None, "seed", "throughput"),
@@ -111,7 +151,7 @@ def table_of(name: str) -> str:
 
 def title(name: str) -> str:
     subject = name.partition(":")[2]
-    return f"{of(name).title} {subject}".strip()
+    return f"{of(name).title} {subject}{NOTES.get(subject, '')}".strip()
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -153,17 +193,37 @@ def summarise(name: str, seeds: list[Values], level: float = stats.LEVEL) -> Int
 
 
 def compare(
-    name: str, a: Mapping[int, Values], b: Mapping[int, Values], *, rounds: int = stats.ROUNDS
+    name: str,
+    a: Mapping[int, Values],
+    b: Mapping[int, Values],
+    *,
+    rounds: int = stats.ROUNDS,
+    lent: stats.Pool | None = None,
 ) -> Difference | None:
-    """Paired difference b - a of two arms, by seed -> Values, over common seeds and examples; None without any."""
+    """Paired difference b - a of two arms, by seed -> Values, over common seeds and examples; None without any.
+
+    `lent` (see `lend`) is what other arms say about the spread of such a difference over seeds.
+    """
     common = sorted(a.keys() & b.keys())
     if not common or of(name).kind not in ("binary", "mean", "ratio"):
         return None
     top, bottom = stack(name, [a[seed] for seed in common] + [b[seed] for seed in common])
     half = len(common)
     if bottom is None:
-        return stats.paired_bootstrap(top[:half], top[half:], rounds=rounds)
-    return stats.paired_bootstrap(top[:half], top[half:], a_weight=bottom[:half], b_weight=bottom[half:], rounds=rounds)
+        return stats.paired_bootstrap(top[:half], top[half:], rounds=rounds, lent=lent)
+    weights = {"a_weight": bottom[:half], "b_weight": bottom[half:]}
+    return stats.paired_bootstrap(top[:half], top[half:], **weights, rounds=rounds, lent=lent)
+
+
+def lend(name: str, arms: Iterable[Mapping[int, Values]]) -> stats.Pool | None:
+    """The spread over seeds of a difference of two arms, as the given arms show it; None where none can."""
+    tables = []
+    for by_seed in arms:
+        if len(by_seed) > 1 and of(name).kind in ("binary", "mean", "ratio"):
+            parts = stats.influence(*stack(name, [by_seed[seed] for seed in sorted(by_seed)]))
+            tables += [stats.squares(parts)] if min(parts.shape) > 1 else []
+    found = stats.pool(tables)
+    return None if found is None else stats.Pool(2 * found.variance, found.df)
 
 
 def lower_worst_case(by_name: Mapping[str, Mapping[int, Values]]) -> dict[int, Values]:
@@ -178,6 +238,31 @@ def lower_worst_case(by_name: Mapping[str, Mapping[int, Values]]) -> dict[int, V
     if means[0] is None or means[1] is None:
         return {}
     return arms[0] if means[0] <= means[1] else arms[1]
+
+
+def shared_asr(arms: Mapping[str, Mapping[str, Mapping[int, Values]]]) -> dict[str, dict[str, dict[int, Values]]]:
+    """`asr_shared:<recipe>` -> arm -> seed -> Values: ASR over the texts that every arm of that seed gets right.
+
+    `arms`: label -> full name -> seed -> Values. An arm that was not attacked at a seed leaves the others as they are.
+    Easy texts are left, alike for all, so an arm cannot look robust because it is right on other texts.
+    """
+    found: dict[str, dict[str, dict[int, Values]]] = {}
+    for name in sorted({name for values in arms.values() for name in values if name.startswith("asr:")}):
+        attacked = {label: values[name] for label, values in arms.items() if values.get(name)}
+        mine = found.setdefault(name.replace("asr:", "asr_shared:", 1), {})
+        for seed in sorted({seed for by_seed in attacked.values() for seed in by_seed}):
+            there = {label: by_seed[seed] for label, by_seed in attacked.items() if seed in by_seed}
+            right = set.intersection(
+                *(
+                    {one for one, weight in zip(v.ids or (), v.bottom, strict=True) if weight > 0}
+                    for v in there.values()
+                    if v.bottom is not None
+                )
+            )
+            for label, v in there.items():
+                kept = np.array([one in right for one in v.ids or ()], dtype=float)
+                mine.setdefault(label, {})[seed] = Values(v.top * kept, kept, v.ids)
+    return found
 
 
 def masked_recipes(by_name: Mapping[str, Mapping[int, Values]]) -> list[str]:

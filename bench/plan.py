@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,10 +14,13 @@ import numpy as np
 from pydantic import ValidationError
 from transformers import AutoTokenizer
 
+from attacks import regimes
 from attacks.lexicon import Lexicon
-from bench import presets, run, sources
+from bench import agreement, components, presets, run, sources
+from bench import transfer as transfers
+from bench.explainers import load as load_explainer
 from bench.run import Job
-from bench.spec import BASELINE, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
+from bench.spec import BASELINE, RECIPES, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
 from training import registry, span_head
 from training.errors import UserError
 from training.hooks import Settings
@@ -28,6 +31,7 @@ from training.task import Task
 
 LENGTHS = (32, 256)
 EVERY = "all"
+ADAPTIVE_TIERS = ("standard", "full")
 
 
 @dataclass(frozen=True)
@@ -47,28 +51,30 @@ class Request:
     cache: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     labelled: Sequence[float] = (1.0,)
+    regime: str = "default"
+    adaptive: bool = False
 
 
 def plan(request: Request) -> list[Job]:
     """Every cell of the request, checked before anything is computed. Raises UserError for whatever cannot run."""
+    request = replace(request, recipes=[components.recipe_named(recipe) for recipe in request.recipes])
     name, chosen, given = presets.choose(request.tier, request.preset)
     resources = Resources(request.cache)
     model_name, model_folder = sources.open_model(request.model or chosen.model, resources)
     fingerprint = sources.model_fingerprint(model_folder)
-    recipes, explainers = request.recipes or chosen.recipes, request.explainers or chosen.explainers
-    users = [registry.load("attacks.recipes", recipe) for recipe in recipes]
+    explainers = request.explainers or chosen.explainers
     for explainer in explainers:
-        registry.load("explain.methods", explainer)
-    seeds = request.seeds or chosen.seeds
+        load_explainer(explainer)
     stacks = [_stack(text) for text in with_baseline(_wanted(request) or chosen.mitigations)]
     locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
     tasks = [run.task_of(locator, request.cache) for locator in locators]
+    recipes = _recipes(request, chosen, tasks)
     lexicon = sources.open_lexicon(resources)
-    _check_lexicon(lexicon, [*users, *(m.plugin for stack in stacks for m in stack.mitigations)])
+    _check_lexicon(lexicon, [*_plugins(*recipes.values()), *(m.plugin for s in stacks for m in s.mitigations)])
+    rules = _attack_rules(request, name, chosen.budget_per_word, lexicon, tasks)
     jobs: list[Job] = []
     for locator, task in zip(locators, tasks, strict=True):
         length = _max_length(task, model_folder)
-        shown = _shown(model_name, task, request)
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
                 if EVERY in request.mitigations or not request.mitigations:
@@ -76,11 +82,11 @@ def plan(request: Request) -> list[Job]:
                 raise UserError(refusal)
             rate, source = _rate(request, given, task.name, model_name, stack)
             asked = {"epochs": chosen.epochs, "max_length": length, **given, **request.settings, "learning_rate": rate}
-            for share, seed in itertools.product(request.labelled, range(seeds)):
+            for share, seed in itertools.product(request.labelled, range(request.seeds or chosen.seeds)):
                 spec = Spec(
                     task=task.name,
                     task_fingerprint=task.fingerprint,
-                    model=shown,
+                    model=_shown(model_name, task, request),
                     model_fingerprint=fingerprint,
                     mitigation="+".join(m.name for m in stack.mitigations) + _differences(stack),
                     mitigations=tuple(_mitigation_spec(m) for m in stack.mitigations),
@@ -89,13 +95,73 @@ def plan(request: Request) -> list[Job]:
                     settings=_settings(asked | {"labelled": share}).model_dump(),
                     learning_rate_source=source,
                     sizes=chosen.sizes,
-                    recipes=tuple(recipes),
+                    recipes=recipes[task.kind],
                     explainers=tuple(explainers),
-                    budget_per_word=chosen.budget_per_word,
-                    lexicon_fingerprint=lexicon.fingerprint,
+                    **rules,
+                    lexicon_fingerprint=lexicon.fingerprint_for(_needs(recipes[task.kind])),
                 )
-                jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache, None))
+                jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache))
     return _with_donors(jobs)
+
+
+def _recipes(request: Request, chosen: Tier, tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
+    """Kind of task -> its recipes: the asked ones that are for it, else the tier's, else the default of the kind.
+
+    Raises UserError when the asked ones leave a task without any, or hold one that is for none of the tasks.
+    """
+    asked = list(dict.fromkeys(request.recipes or chosen.recipes))
+    kinds = {name: registry.load("attacks.recipes", name).TASKS for name in asked}
+    found: dict[str, tuple[str, ...]] = {
+        task.kind: tuple(name for name in asked if task.kind in kinds[name]) for task in tasks
+    }
+    for task in tasks:
+        if asked and not found[task.kind] and not request.recipes:
+            found[task.kind] = RECIPES[task.kind]
+        elif asked and not found[task.kind]:
+            raise UserError(_no_recipe(f"none of the recipes {', '.join(asked)} is", task))
+    for name in request.recipes:
+        if not set(kinds[name]) & set(found):
+            raise UserError(_no_recipe(f"the recipe '{name}' is not", tasks[0]))
+    return found
+
+
+def _plugins(*recipes: Iterable[str]) -> list[ModuleType]:
+    return [registry.load("attacks.recipes", name) for name in dict.fromkeys(itertools.chain(*recipes))]
+
+
+def _needs(recipes: Iterable[str]) -> list[str]:
+    """Parts of the lexicon; of the task's own recipes, so that what else is in the run changes no Spec."""
+    return [need for plugin in _plugins(recipes) for need in plugin.NEEDS]
+
+
+def _no_recipe(what: str, task: Task) -> str:
+    known = [n for n in registry.names("attacks.recipes") if task.kind in registry.load("attacks.recipes", n).TASKS]
+    return (
+        f"{what} for the {task.kind} task '{task.name}'. Those that are: {', '.join(known)}. Name one of them with "
+        "--recipe, or leave --recipe out for the default."
+    )
+
+
+def _attack_rules(request: Request, tier: str, budget: int, lexicon: Lexicon, tasks: Sequence[Task]) -> dict[str, Any]:
+    """The fields of a Spec that say how hard is attacked. Raises UserError for a regime or pass that cannot be."""
+    regime = request.regime
+    if regime not in regimes.NAMES:
+        raise UserError(f"unknown regime '{regime}'. Known: {', '.join(regimes.NAMES)}.")
+    if tagging := [task.name for task in tasks if task.kind == "tagging" and regime != "default"]:
+        raise UserError(
+            f"the regime '{regime}' is for texts with one label; {tagging[0]} is a tagging task: run it by itself "
+            "without --regime."
+        )
+    if missing := set(regimes.NEEDS[regime]) - set(lexicon.parts):
+        raise UserError(
+            f"the regime '{regime}' needs {', '.join(sorted(missing))} of the attack lexicon; get it with: temper fetch"
+        )
+    if request.adaptive and tier not in ADAPTIVE_TIERS:
+        raise UserError(
+            f"--adaptive attacks the survivors again and belongs to the tiers {' and '.join(ADAPTIVE_TIERS)}; this is "
+            f"'{tier}'. Leave it out, or choose one of them with --tier."
+        )
+    return {"budget_per_word": regimes.budget_per_word(regime, budget), "regime": regime, "adaptive": request.adaptive}
 
 
 def _wanted(request: Request) -> list[str]:
@@ -105,8 +171,9 @@ def _wanted(request: Request) -> list[str]:
 
 
 def _with_donors(jobs: list[Job]) -> list[Job]:
-    donors = run.donors([job.spec for job in jobs])
-    return [Job(j.spec, j.task_locator, j.model_folder, j.results, j.cache, donors.get(j.spec.id)) for j in jobs]
+    specs = [job.spec for job in jobs]
+    donors, peers = transfers.donors(specs), agreement.peers(specs)
+    return [replace(job, donors=donors[job.spec.id], peers=tuple(peers[job.spec.id].items())) for job in jobs]
 
 
 def _stack(text: str) -> Stack:
@@ -123,9 +190,7 @@ def _check_lexicon(lexicon: Lexicon, plugins: Iterable[ModuleType]) -> None:
     for plugin in plugins:
         if missing := set(getattr(plugin, "NEEDS", ())) - set(lexicon.parts):
             name = plugin.__name__.rpartition(".")[2]
-            raise UserError(
-                f"'{name}' needs {', '.join(sorted(missing))} of the attack lexicon; get it with: temper fetch"
-            )
+            raise UserError(f"'{name}' needs more of the attack lexicon; get {components.lack(missing)}")
 
 
 def _settings(asked: dict[str, Any]) -> Settings:

@@ -17,11 +17,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.keys import attack_mode
+from bench.metrics import TAGS
 from bench.spec import Spec
 
 # rough relative cost of one unit of each stage, in steps of plain training; only the ETA depends on them
 STEP = 1.0
-UNIT = {"deepwordbug": 0.4, "textfooler": 2.0}
+UNIT = {"deepwordbug": 0.4, "textfooler": 2.0, "ner_deepwordbug": 0.4, "ner_textfooler": 2.0, "entity_swap": 0.4}
 OTHER_RECIPE = 2.0
 RAW = 0.3  # the raw attack finds most of its queries answered by the calibrated one
 EXPLAINED = 3.5
@@ -46,6 +48,9 @@ class Work:
                     cost = spec.sizes.attacked * UNIT.get(recipe, OTHER_RECIPE)
                     parts |= {f"{recipe}:calibrated": cost, f"{recipe}:raw": RAW * cost}
                 parts["explain"] = spec.sizes.explained * EXPLAINED if spec.explainers else 0.0
+            else:
+                tagging = [recipe for recipe in spec.recipes if attack_mode(recipe) == TAGS]
+                parts |= {f"{r}:{TAGS}": spec.sizes.attacked * UNIT.get(r, OTHER_RECIPE) for r in tagging}
             self.weights |= {(spec.id, stage): weight for stage, weight in parts.items()}
 
     def advance(self, spec_id: str, stage: str, done: int, total: int) -> None:

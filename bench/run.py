@@ -20,9 +20,23 @@ import pandas as pd
 import torch
 
 from attacks.outcome import Outcome
-from bench import attacking, environment, explaining, keys, sources, stages
+from bench import (
+    adaptive,
+    agreement,
+    attacking,
+    entity_explaining,
+    environment,
+    explaining,
+    invariance,
+    keys,
+    sources,
+    stages,
+    sweep,
+    tagging_attacks,
+)
+from bench import transfer as transfers
 from bench.record import Record, StageResult
-from bench.spec import BASELINE, Spec
+from bench.spec import Spec
 from bench.stages import Cell, Tick
 from bench.store import Store
 from bench.work import Work
@@ -36,14 +50,15 @@ MODES = ("calibrated", "raw")
 
 @dataclass(frozen=True)
 class Job:
-    """A Spec with what a worker process needs to open it; `donor` is the baseline cell of another seed, if any."""
+    """A Spec with what a worker process needs to open it; `donors` are cells of other seeds, see bench/transfer.py."""
 
     spec: Spec
     task_locator: str
     model_folder: Path
     results: Path
     cache: Path | None
-    donor: Spec | None
+    donors: tuple[Spec, ...] = ()
+    peers: tuple[tuple[str, Spec], ...] = ()  # whose attributions are compared with this cell's, see bench/agreement.py
 
     def open(self, tick: Tick) -> Cell:
         return Cell(
@@ -179,31 +194,73 @@ def _diverged(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame] | None:
 def _attack_and_explain(
     job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame], recipes: dict[str, Any]
 ) -> None:
-    attacked: dict[str, Mapping[str, Outcome]] = {}
-    for recipe in job.spec.recipes:
+    by_mode: dict[str, dict[str, Mapping[str, Outcome]]] = {mode: {} for mode in MODES}
+    attacked = by_mode["calibrated"]
+    if cell.task.kind == "tagging":
+        tagging_attacks.attack_all(cell, walk, tables, recipes)
+    for recipe in job.spec.recipes if cell.task.kind == "classification" else ():
         for mode in MODES:
             name = f"attack:{recipe}:{mode}"
-            if cell.task.kind != "classification":
-                walk.skip(name, f"{recipe} attacks texts with one label; {cell.task.name} is a tagging task")
-                continue
             found = walk(name, functools.partial(attacking.attack, cell, recipe, mode))
             if found is not None:
-                tables[name] = attacking.outcome_table(found[0])
+                measured = functools.partial(attacking.quality, cell, recipe, mode, found[0])
+                judged = walk(f"quality:{recipe}:{mode}", measured)
+                tables[name] = attacking.outcome_table(found[0], judged)
                 recipes[f"recipe:{recipe}"] = found[1]
-                if mode == "calibrated":
-                    attacked[recipe] = {outcome.id: outcome for outcome in found[0]}
+                by_mode[mode][recipe] = {outcome.id: outcome for outcome in found[0]}
+    if job.spec.recipes:
+        table = walk("invariance", functools.partial(invariance.measure, cell))
+        if table is not None:
+            tables["invariance"] = table
     if cell.task.kind != "classification":
-        for explainer in job.spec.explainers:
-            walk.skip(f"explain:{explainer}", f"explains texts with one label; {cell.task.name} is a tagging task")
+        _explain(job, cell, walk, tables, lambda: entity_explaining.explain(cell))
         return
+    _again(job, cell, walk, tables, by_mode)
+    drift = attacked.get(keys.drift_recipe(job.spec), {})
+    _explain(job, cell, walk, tables, lambda: explaining.explain(cell, drift))
+
+
+def _explain(
+    job: Job,
+    cell: Cell,
+    walk: Walk,
+    tables: dict[str, pd.DataFrame],
+    stage: Callable[[], dict[str, pd.DataFrame]],
+) -> None:
     if not job.spec.explainers:
         return
-    found = walk("explain", lambda: explaining.explain(cell, attacked.get(keys.drift_recipe(job.spec), {})))
-    for explainer, table in (found or {}).items():
+    if reason := entity_explaining.why_not(cell):
+        for explainer in job.spec.explainers:
+            walk.skip(f"explain:{explainer}", reason)
+        return
+    for name, table in (walk("explain", stage) or {}).items():
+        explainer = name.partition(":")[2]
         if judge := cell.stack.trained_on(explainer):
             walk.skip(f"explain:{explainer}", f"'{judge}' was trained on this explainer, which cannot judge it")
         else:
-            tables[f"explain:{explainer}"] = table
+            tables[name] = table
+
+
+def _again(
+    job: Job,
+    cell: Cell,
+    walk: Walk,
+    tables: dict[str, pd.DataFrame],
+    by_mode: Mapping[str, Mapping[str, Mapping[str, Outcome]]],
+) -> None:
+    """The temperature sweep and the adaptive pass: they look again at what the recipes left standing."""
+    chosen = sweep.recipe_of(job.spec)
+    attacked = by_mode["calibrated"]
+    if chosen is not None and chosen in attacked:
+        outcomes = [list(by_mode[mode].get(chosen, {}).values()) for mode in MODES]
+        table = walk(f"sweep:{chosen}", functools.partial(sweep.sweep, cell, chosen, *outcomes))
+        if table is not None:
+            tables[f"sweep:{chosen}"] = table
+    ranked = {r: list(found.values()) for r, found in attacked.items() if attacking.ranked(r)}
+    if job.spec.adaptive and ranked and len(ranked) == sum(map(attacking.ranked, job.spec.recipes)):
+        table = walk("adaptive", functools.partial(adaptive.adapt, cell, ranked))
+        if table is not None:
+            tables["adaptive"] = table
 
 
 def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -> None:
@@ -212,35 +269,25 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
         name = f"transfer:{recipe}"
         if cell.task.kind != "classification":
             walk.skip(name, f"{cell.task.name} is a tagging task")
-        elif job.donor is None:
+        elif not attacking.ranked(recipe):
+            walk.skip(name, f"{recipe} is shown, never ranked")
+        elif not job.donors:
             walk.skip(name, "needs the baseline of a second seed")
         else:
-            table = walk(name, functools.partial(attacking.transfer, cell, job.donor, recipe))
+            table = walk(name, functools.partial(transfers.transfer, cell, job.donors, recipe))
             if table is not None:
                 tables[name] = table
+    explained = cell.task.kind == "classification" and "explain" in walk.results
+    if explained and walk.results["explain"].status == "ok":
+        found = walk("agreement", lambda: agreement.compare(cell, dict(job.peers)))
+        # an explainer without a table may not judge this cell (see _attack_and_explain)
+        tables |= {n: t for n, t in (found or {}).items() if n.replace("agreement", "explain", 1) in tables}
     if not job.spec.sizes.throughput_rounds:
         walk.skip("throughput", "this tier takes no step times")
         return
     table = walk("throughput", lambda: stages.measure(cell))
     if table is not None:
         tables["throughput"] = table
-
-
-def donors(specs: list[Spec]) -> dict[str, Spec]:
-    """spec id -> the baseline Spec of the next seed on the same task and model; empty with a single seed.
-
-    The donor's seed differs from the scored one's for every row, the baseline's included, so that no row is scored on
-    texts made against itself.
-    """
-    chosen: dict[str, Spec] = {}
-    for spec in specs:
-        own = (spec.task, spec.model, spec.settings["labelled"])
-        rivals = [s for s in specs if s.mitigation == BASELINE and (s.task, s.model, s.settings["labelled"]) == own]
-        seeds = {s.seed: s for s in rivals}
-        later = sorted(seeds, key=lambda seed: (seed <= spec.seed, seed))
-        if later and later[0] != spec.seed:
-            chosen[spec.id] = seeds[later[0]]
-    return chosen
 
 
 def use_threads(count: int) -> None:

@@ -6,8 +6,9 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from attacks import lexicon
+from attacks import lexicon, masked_lm, masked_lm_training
 from attacks.lexicon import Lexicon, LexiconMissing
 from training import registry
 from training.errors import UserError
@@ -82,6 +83,27 @@ def lexicon_folder(resources: Resources) -> Path:
 
 
 def build_lexicon(resources: Resources, progress: Callable[[str], None] | None = None) -> Lexicon:
-    """Derives the attack lexicon from the fetched resources; returns at once when it is already there."""
+    """Derives the attack lexicon from the fetched resources; returns at once when it is already there.
+
+    Its language model is fitted on the TRAINING texts of movie_reviews, and left out where `vader` was not fetched.
+    """
     wordnet, glove, encoder = (resources.path(name) for name in ("wordnet", "glove", "minilm-l6"))
-    return lexicon.build(lexicon_folder(resources), wordnet=wordnet, glove=glove, encoder=encoder, progress=progress)
+    texts = [e.text for e in open_task("movie_reviews", resources).train] if resources.has("vader") else []
+    return lexicon.build(
+        lexicon_folder(resources), wordnet=wordnet, glove=glove, encoder=encoder, texts=texts, progress=progress
+    )
+
+
+def build_masked_lm(resources: Resources, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Trains the attacks' masked language model, if it is not there of the same inputs; its manifest.
+
+    From bert-tiny, on the TRAINING texts of movie_reviews; measured on the validation texts.
+    """
+    task = open_task("movie_reviews", resources)
+    return masked_lm_training.build(
+        masked_lm.beside(lexicon_folder(resources)),
+        body=resources.path("bert-tiny"),
+        texts=[example.text for example in task.train],
+        held_out=[example.text for example in task.validation],
+        progress=progress,
+    )

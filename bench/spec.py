@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from training.errors import UserError
 
@@ -22,6 +22,13 @@ ARMS = (
 UNSTABLE = "unstable:factor=2"
 RESCUERS = ("clip_norm", "small_lr", "r_drop", "mixout", "reinit_top", "ema")
 RESCUES = ("baseline", UNSTABLE, "unstable:factor=2,warmup=0.1", *(f"{UNSTABLE}+{name}" for name in RESCUERS))
+
+
+# the recipes of a tier whose own ones are not for the kind of a task
+RECIPES = {
+    "classification": ("deepwordbug", "textfooler"),
+    "tagging": ("ner_deepwordbug", "ner_textfooler", "entity_swap"),
+}
 
 
 class Sizes(BaseModel):
@@ -142,6 +149,14 @@ class Spec(BaseModel):
     explainers: tuple[str, ...]
     budget_per_word: int
     lexicon_fingerprint: str
+    regime: str = Field(default="default", description="constraints beyond the recipes' own (attacks/regimes.py)")
+    adaptive: bool = Field(default=False, description="whether survivors are attacked again, harder")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # what is at its default is left out, so that the ids of cells from before these fields stand
+        found: dict[str, Any] = handler(self)
+        return {k: v for k, v in found.items() if (k, v) not in (("regime", "default"), ("adaptive", False))}
 
     @property
     def id(self) -> str:

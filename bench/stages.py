@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from attacks.lexicon import Lexicon
 from attacks.victim import Victim
+from attacks.white_box import WhiteBox
 from bench import tagging
 from bench.keys import evaluate_key, stage_key, train_key
 from bench.spec import Spec
@@ -91,7 +92,9 @@ class Cell:
     @functools.cached_property
     def victim(self) -> Victim:
         """The fine-tuned model as the attacker sees it; its memory of logits serves both temperatures."""
-        return Victim(self.classifier.logits)
+        opened = self.classifier
+        white_box = WhiteBox(opened.module, opened.tokenizer, opened.max_length)
+        return Victim(opened.logits, white_box=white_box)
 
 
 def open_stack(spec: Spec) -> Stack:

@@ -1,6 +1,7 @@
 """Explains texts: batches them, runs one method over a frozen module, sums sub-words into words.
 
-What is explained is the logit margin f(x) = logit[target] - logit[other]. `other` is the strongest rival on
+What is explained is the logit margin f(x) = logit[target] - logit[other] (explain.questions: of one class of the
+text, or the mean of margins at several places). `other` is the strongest rival on
 the unperturbed input and stays the same while the input changes, so f is linear in the logits: multiplying
 them by a constant multiplies every score by it and no rank moves. The baseline x' has every word piece
 replaced by the embedding of [MASK]; special tokens and padding are equal in x and x' and so get no share.
@@ -8,7 +9,7 @@ replaced by the embedding of [MASK]; special tokens and padding are equal in x a
 A method is a module of `explain.methods` with
 
     VERSION: int                      raised whenever scores change
-    TASKS: tuple[str, ...]            ("classification",)
+    TASKS: tuple[str, ...]            ("classification", "tagging")
     HAS_COMPLETENESS: bool            whether scores promise to sum to f(x) - f(x')
     Config                            frozen dataclass; Config() gives the defaults
     attribute(batch, config) -> (b, t) float tensor, one score per token of `batch`
@@ -29,6 +30,8 @@ from torch import Tensor
 from explain.attribution import Attribution
 from explain.inputs import Encoded, Explainable, encode, frozen
 from explain.metrics import completeness_error
+from explain.pool import Pool
+from explain.questions import Question, indices, margins
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,10 @@ class Batch:
     """What a method gets: b texts, t tokens (right-padded), d embedding width.
 
     inputs, baselines (b, t, d) float32; attention_mask, word_of (b, t) int64 (word_of is -1 outside words);
-    targets, others (b,) int64; margins, baseline_margins (b,) float32; seeds: one per text, from (seed, text)
-    alone; rows: the most rows one forward may hold, b at least.
+    targets, others: what is asked, (b,) int64, or (b, k, 2) and (b, k) where places are read (explain.questions);
+    margins, baseline_margins (b,) float32; seeds: one per text, from (seed, text) alone; rows: the most rows one
+    forward may hold, b at least; questions: one per row, where several may be about one text; pool: answers to
+    word masks that others asked for before.
     """
 
     model: Explainable
@@ -51,17 +56,20 @@ class Batch:
     baseline_margins: Tensor
     seeds: tuple[int, ...]
     rows: int
+    questions: tuple[Question, ...]
+    pool: Pool
 
     def forward(self, embeds: Tensor, attention_mask: Tensor, targets: Tensor, others: Tensor) -> Tensor:
-        """embeds (m, t, d) and per-row attention_mask (m, t), targets, others (m,) -> margins (m,)."""
-        return _margins(self.model.logits(embeds, attention_mask), targets, others)
+        """embeds (m, t, d) and per-row attention_mask (m, t), targets, others (m, ...) -> margins (m,)."""
+        return margins(self.model.logits(embeds, attention_mask), targets, others)
 
     def select(self, rows: Sequence[int]) -> Batch:
         """The same batch with only these rows."""
         kept = torch.tensor(list(rows), dtype=torch.long)  # on the CPU it indexes tensors of any device
         names = ("inputs", "baselines", "attention_mask", "word_of", "targets", "others", "margins", "baseline_margins")
         parts: dict[str, Any] = {name: getattr(self, name)[kept] for name in names}
-        return replace(self, **parts, seeds=tuple(self.seeds[row] for row in rows))
+        seeds, questions = tuple(self.seeds[row] for row in rows), tuple(self.questions[row] for row in rows)
+        return replace(self, **parts, seeds=seeds, questions=questions)
 
     def place(self, scores: Sequence[Sequence[float]]) -> Tensor:
         """One list of word scores per text -> (b, t), each on its word's first piece, zero elsewhere."""
@@ -99,35 +107,73 @@ def explain(
     config: Any = None,
     seed: int = 0,
     batch_tokens: int = 4096,
+    pool: Pool | None = None,
 ) -> list[Attribution]:
-    """One Attribution per text, in the order of `texts`.
+    """One Attribution per text, in the order of `texts`, by a classifier.
 
     explainer: a module of explain.methods. targets: class indices; None explains each predicted class.
     config: the method's Config; None takes its defaults. batch_tokens: padded tokens in one forward (one
-    text is always let in), which bounds memory. The module is run in eval mode with frozen parameters and
-    is given back as it was. Raises ValueError on an empty text, a bad target or logits that are not finite.
+    text is always let in), which bounds memory. pool: shared with other explainers and metrics of the same
+    model. The module is run in eval mode with frozen parameters and is given back as it was. Raises
+    ValueError on an empty text, a bad target or logits that are not finite.
     """
     if targets is not None and len(targets) != len(texts):
         raise ValueError(f"{len(targets)} targets for {len(texts)} texts: give one target per text, or none")
     if batch_tokens < 1:
         raise ValueError(f"batch_tokens is {batch_tokens}: give 1 or more")
-    settings = explainer.Config() if config is None else config
     encoded = [encode(model, text) for text in texts]
+    asked = predicted(model, encoded, targets, batch_tokens)
+    return answer(model, asked, explainer, config=config, seed=seed, batch_tokens=batch_tokens, pool=pool)
+
+
+def answer(
+    model: Explainable,
+    questions: Sequence[Question],
+    explainer: Method | Any,
+    *,
+    config: Any = None,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    pool: Pool | None = None,
+) -> list[Attribution]:
+    """One Attribution per question, in order; arguments as for `explain`. Several questions may share a text."""
+    settings = explainer.Config() if config is None else config
+    pool = Pool(model, batch_tokens) if pool is None else pool
+    encoded = [question.encoded for question in questions]
     done: dict[int, Attribution] = {}
     with frozen(model.module):
-        for chunk in _chunks(encoded, batch_tokens):
-            wanted = None if targets is None else [targets[index] for index in chunk]
-            texts_here = [encoded[index] for index in chunk]
-            batch = _batch(model, texts_here, wanted, seed, batch_tokens)
+        for chunk in chunks(encoded, batch_tokens):
+            batch = batch_of(model, [questions[index] for index in chunk], seed, batch_tokens, pool)
             scores = (
                 explainer.attribute(batch, settings).detach().cpu().double()
             )  # in this order: not every device has float64
             for row, index in enumerate(chunk):
-                done[index] = _attribution(batch, row, encoded[index], scores[row], explainer.HAS_COMPLETENESS)
-    return [done[index] for index in range(len(texts))]
+                done[index] = _attribution(batch, row, scores[row], explainer.HAS_COMPLETENESS)
+    return [done[index] for index in range(len(questions))]
 
 
-def _chunks(encoded: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:
+def predicted(
+    model: Explainable, encoded: Sequence[Encoded], targets: Sequence[int] | None = None, batch_tokens: int = 4096
+) -> list[Question]:
+    """A Question per text about its predicted class, or that of `targets`, and the strongest rival.
+
+    Raises ValueError when logits are not finite, a target is no class, or the model is no classifier.
+    """
+    asked: dict[int, Question] = {}
+    with frozen(model.module), torch.no_grad():
+        for chunk in chunks(encoded, batch_tokens):
+            ids, _, mask = padded(model, [encoded[index] for index in chunk])
+            logits = model.logits(model.embed(ids), mask)
+            if logits.ndim != 2:
+                raise ValueError(f"logits of shape {tuple(logits.shape)}: only classifiers have a class of a text")
+            chosen = _targets(logits, None if targets is None else [targets[index] for index in chunk])
+            others = logits.scatter(1, chosen[:, None], -torch.inf).argmax(1)
+            for index, target, other in zip(chunk, chosen.tolist(), others.tolist(), strict=True):
+                asked[index] = Question(encoded[index], (target,), (other,))
+    return [asked[index] for index in range(len(encoded))]
+
+
+def chunks(encoded: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:
     """Indices in groups of like length. A group fills an eighth of a forward: methods add a factor of steps."""
     group: list[int] = []
     for index in sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids)):
@@ -140,31 +186,39 @@ def _chunks(encoded: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]
         yield group
 
 
-def _batch(
-    model: Explainable, encoded: Sequence[Encoded], targets: Sequence[int] | None, seed: int, batch_tokens: int
-) -> Batch:
+def padded(model: Explainable, encoded: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
+    """ids, word_of and attention mask, (b, t) each; the mask is where the module is."""
     ids = torch.nn.utils.rnn.pad_sequence([e.ids for e in encoded], True, float(model.pad_id))
     word_of = torch.nn.utils.rnn.pad_sequence([e.word_of for e in encoded], True, -1.0)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(e.ids) for e in encoded], True, 0.0)
+    return ids, word_of, mask.to(next(model.module.parameters()).device)
+
+
+def batch_of(model: Explainable, questions: Sequence[Question], seed: int, batch_tokens: int, pool: Pool) -> Batch:
+    """What a method gets for these questions, padded to the longest; call it inside `frozen`."""
+    encoded = [question.encoded for question in questions]
+    ids, word_of, mask = padded(model, encoded)
     inputs = model.embed(ids)
     baselines = model.embed(torch.where(word_of >= 0, model.mask_id, ids))
-    mask = mask.to(inputs.device)
+    targets, others = (index.to(inputs.device) for index in indices(list(questions)))
     with torch.no_grad():
-        logits, masked = model.logits(inputs, mask), model.logits(baselines, mask)
-    chosen = _targets(logits, targets)
-    others = logits.scatter(1, chosen[:, None], -torch.inf).argmax(1)
+        here, masked = (margins(model.logits(x, mask), targets, others) for x in (inputs, baselines))
+    if not bool(torch.isfinite(torch.stack([here, masked])).all()):
+        raise ValueError("the model's logits are not finite: check that its training did not diverge")
     return Batch(
         model=model,
         inputs=inputs,
         baselines=baselines,
         attention_mask=mask,
         word_of=word_of,
-        targets=chosen,
+        targets=targets,
         others=others,
-        margins=_margins(logits, chosen, others),
-        baseline_margins=_margins(masked, chosen, others),
+        margins=here,
+        baseline_margins=masked,
         seeds=tuple(text_seed(seed, e.text) for e in encoded),
         rows=max(len(encoded), batch_tokens // ids.shape[1]),
+        questions=tuple(questions),
+        pool=pool,
     )
 
 
@@ -180,12 +234,9 @@ def _targets(logits: Tensor, targets: Sequence[int] | None) -> Tensor:
     return torch.tensor(list(targets), dtype=torch.long, device=logits.device)
 
 
-def _margins(logits: Tensor, targets: Tensor, others: Tensor) -> Tensor:
-    return (logits.gather(1, targets[:, None]) - logits.gather(1, others[:, None])).squeeze(1)
-
-
-def _attribution(batch: Batch, row: int, encoded: Encoded, tokens: Tensor, complete: bool) -> Attribution:
-    owner = encoded.word_of
+def _attribution(batch: Batch, row: int, tokens: Tensor, complete: bool) -> Attribution:
+    question = batch.questions[row]
+    encoded, owner = question.encoded, question.encoded.word_of
     summed = torch.zeros(len(encoded.words), dtype=torch.float64)
     summed.index_add_(0, owner[owner >= 0], tokens[: len(owner)][owner >= 0])
     scores = summed.tolist()
@@ -194,8 +245,8 @@ def _attribution(batch: Batch, row: int, encoded: Encoded, tokens: Tensor, compl
         text=encoded.text,
         words=encoded.words,
         scores=tuple(scores),
-        target=int(batch.targets[row]),
-        other=int(batch.others[row]),
+        target=question.targets[0],
+        other=question.others[0],
         margin=margin,
         baseline_margin=base,
         convergence_delta=sum(scores) - (margin - base) if complete else None,

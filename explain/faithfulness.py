@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from explain import metrics
 from explain.attribution import Attribution
 from explain.engine import text_seed
-from explain.inputs import Encoded, Explainable, encode, frozen
-from explain.search import Search
+from explain.inputs import Explainable, encode, frozen
+from explain.pool import Pool
+from explain.questions import Question
+from explain.search import Search, prefix_masks
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Faithfulness:
     """What masking words says about one attribution.
 
     dnaopc: the headline in [-1, 1], None where no order of words matters (see metrics.dnaopc).
+    correlation: Pearson's r in [-1, 1] over random sets of words (see metrics.faithfulness_correlation).
     comprehensiveness, sufficiency: AOPC over all prefixes on the target's raw probability, shown and never
     ranked. masked_keeps_class: whether the text with every word masked keeps the predicted class.
     forwards: rows run through the model for this attribution that an earlier one of the text had not run.
     """
 
     dnaopc: float | None
+    correlation: float | None
     comprehensiveness: float
     sufficiency: float
     masked_keeps_class: bool
@@ -39,88 +42,98 @@ class Faithfulness:
 
 
 class _Masked:
-    """One text's logits under any word mask, each computed once."""
+    """One question under any word mask, each set of words of its text computed once."""
 
-    def __init__(self, model: Explainable, encoded: Encoded, batch_tokens: int) -> None:
-        self._model, self._encoded = model, encoded
-        self._rows = max(1, batch_tokens // len(encoded.ids))
-        self.logits = metrics.MaskCache(self._evaluate)
+    def __init__(self, pool: Pool, question: Question) -> None:
+        self.pool, self.question = pool, question
 
-    def _evaluate(self, keep: NDArray[np.bool_]) -> NDArray[np.floating]:
-        ids, word_of = self._encoded.ids, self._encoded.word_of
-        kept = torch.from_numpy(np.ascontiguousarray(keep))
-        # a column for "no word" at the end, where index -1 finds it: special tokens always stay
-        kept = torch.cat([kept, torch.ones(len(kept), 1, dtype=torch.bool)], dim=1)
-        rows = torch.where(kept[:, word_of], ids, self._model.mask_id)
-        answers = []
-        with torch.no_grad():
-            for part in rows.split(self._rows):
-                embeds = self._model.embed(part)
-                mask = torch.ones(part.shape, dtype=torch.long, device=embeds.device)
-                answers.append(self._model.logits(embeds, mask).cpu())
-        return torch.cat(answers).double().numpy()
+    def logits(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return self.pool.logits(self.question.encoded, keep)
 
-    def margins(self, target: int, other: int, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        logits = self.logits(keep)
-        return logits[:, target] - logits[:, other]
+    def margins(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return self.question.margins(self.logits(keep))
 
-    def probability(self, target: int, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        logits = self.logits(keep)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers[:, target] / powers.sum(axis=1)
+    def probability(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return self.question.probability(self.logits(keep))
 
 
 def faithfulness(
     model: Explainable,
     attributions: Sequence[Attribution],
     *,
+    questions: Sequence[Question] | None = None,
     search: Search | None = None,
     seed: int = 0,
     batch_tokens: int = 4096,
+    pool: Pool | None = None,
 ) -> list[Faithfulness]:
     """One Faithfulness per Attribution, in order.
 
-    Attributions of the same text share their masked inputs: give all explainers' in one call, or the search
-    for the best order is paid for each. seed: breaks ties between equal scores, per text. The module is
-    given back as it was. Raises ValueError when an attribution's words are not the model's tokenizer's.
+    Attributions of the same text share their masked inputs: give all explainers' in one call, or one pool for
+    all calls, or the search for the best order is paid for each. questions: what each attribution answers, needed
+    for taggers; None takes the attributions for a classifier's. seed: breaks ties between equal scores, per text.
+    The module is given back as it was. Raises ValueError when an attribution's words are not the model's
+    tokenizer's, or on another number of questions.
     """
     settings = Search() if search is None else search
-    masked: dict[str, _Masked] = {}
+    pool = Pool(model, batch_tokens) if pool is None else pool
+    asked = [_question(model, one) for one in attributions] if questions is None else list(questions)
+    if len(asked) != len(attributions):
+        raise ValueError(f"{len(asked)} questions for {len(attributions)} attributions: give one each, or none")
     results: dict[int, Faithfulness] = {}
     # texts together, so that one text's logits are in memory at a time
     by_text = sorted(range(len(attributions)), key=lambda index: attributions[index].text)
     with frozen(model.module):
         for index in by_text:
             attribution = attributions[index]
-            if attribution.text not in masked:
-                encoded = encode(model, attribution.text)
-                masked = {attribution.text: _Masked(model, encoded, batch_tokens)}
-                words = encoded.words
-            if words != attribution.words:
+            if asked[index].encoded.words != attribution.words:
                 raise ValueError(
                     f"the attribution of {attribution.text[:40]!r} has other words than this model's tokenizer "
                     "gives: score it with the model it was made on"
                 )
-            results[index] = _score(masked[attribution.text], attribution, settings, seed)
+            results[index] = _score(_Masked(pool, asked[index]), attribution, settings, seed)
     return [results[index] for index in range(len(attributions))]
 
 
+def _question(model: Explainable, attribution: Attribution) -> Question:
+    return Question(encode(model, attribution.text), (attribution.target,), (attribution.other,))
+
+
+def curves(
+    model: Explainable, attribution: Attribution, *, orders: int = 40, seed: int = 0, batch_tokens: int = 4096
+) -> metrics.Curves:
+    """Deletion and insertion curves of one attribution, with the band of `orders` random word orders.
+
+    Raises ValueError when the attribution's words are not the model's tokenizer's, or orders < 1.
+    """
+    if orders < 1:
+        raise ValueError(f"orders is {orders}: give 1 or more")
+    question = _question(model, attribution)
+    if question.encoded.words != attribution.words:
+        raise ValueError("the attribution has other words than this model's tokenizer gives")
+    masked = _Masked(Pool(model, batch_tokens), question)
+    own_seed, words = text_seed(seed, attribution.text), len(attribution.words)
+    rng = np.random.default_rng(own_seed)
+    chance = [rng.permutation(words).tolist() for _ in range(orders)]
+    chosen = [metrics.orders(attribution.scores, own_seed)[0], *chance]
+    kept = np.concatenate([prefix_masks(order) for order in chosen])
+    with frozen(model.module):
+        values = masked.probability(np.concatenate([~kept, kept]))
+    deletion, insertion = values.reshape(2, len(chosen), words + 1)
+    bands = [np.quantile(rows[1:], share, axis=0) for rows in (deletion, insertion) for share in (0.05, 0.95)]
+    return metrics.Curves(deletion[0], insertion[0], *bands)
+
+
 def _score(masked: _Masked, attribution: Attribution, search: Search, seed: int) -> Faithfulness:
-    before = masked.logits.forwards
+    before = masked.pool.rows
     tie_seed = text_seed(seed, attribution.text)
-
-    def margins(keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return masked.margins(attribution.target, attribution.other, keep)
-
-    def probability(keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return masked.probability(attribution.target, keep)
-
     found = metrics.orders(attribution.scores, tie_seed)
     ends = masked.logits(np.array([[True], [False]]).repeat(len(attribution.words), axis=1))
     return Faithfulness(
-        dnaopc=metrics.dnaopc(margins, attribution.scores, tie_seed, search),
-        comprehensiveness=float(np.mean([metrics.comprehensiveness(probability, order) for order in found])),
-        sufficiency=float(np.mean([metrics.sufficiency(probability, order) for order in found])),
-        masked_keeps_class=metrics.masked_keeps_class(ends[0], ends[1]),
-        forwards=masked.logits.forwards - before,
+        dnaopc=metrics.dnaopc(masked.margins, attribution.scores, tie_seed, search),
+        correlation=metrics.faithfulness_correlation(masked.margins, attribution.scores, tie_seed),
+        comprehensiveness=float(np.mean([metrics.comprehensiveness(masked.probability, order) for order in found])),
+        sufficiency=float(np.mean([metrics.sufficiency(masked.probability, order) for order in found])),
+        masked_keeps_class=masked.question.keeps_class(ends[0], ends[1]),
+        forwards=masked.pool.rows - before,
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from explain import first_token
+
 
 @dataclass(frozen=True)
 class Explainable:
-    """A classifier to explain.
+    """A model to explain.
 
-    module: called as module(inputs_embeds=(n, t, d), attention_mask=(n, t)).logits -> (n, classes), with
-    get_input_embeddings(), as Hugging Face's *ForSequenceClassification are; position ids must not depend
+    module: called as module(inputs_embeds=(n, t, d), attention_mask=(n, t)).logits -> (n, classes) for a
+    classifier, (n, t, classes) for a tagger or a causal language model, with get_input_embeddings(), as
+    Hugging Face's *ForSequenceClassification and *ForTokenClassification are; position ids must not depend
     on padding at the right. tokenizer: a fast Hugging Face tokenizer. max_length: tokens kept, specials
     included. Raises ValueError when the tokenizer is not a fast one (offsets are needed) or max_length < 3.
     """
@@ -25,6 +28,7 @@ class Explainable:
     module: torch.nn.Module
     tokenizer: Any
     max_length: int
+    _decided: list[bool] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not getattr(self.tokenizer, "is_fast", False):
@@ -53,27 +57,51 @@ class Explainable:
         return table(ids.to(table.weight.device)).detach().float()
 
     def logits(self, embeds: Tensor, attention_mask: Tensor) -> Tensor:
-        """embeds (n, t, d) float32, attention_mask (n, t) -> logits (n, classes) float32, differentiable.
+        """embeds (n, t, d) float32, attention_mask (n, t) -> logits (n, [t,] classes) float32, differentiable.
+
+        Raises ValueError on fewer than two classes.
+        """
+        if self._short(embeds, attention_mask):
+            return first_token.logits(self.module, self._cast(embeds), attention_mask).float()
+        output = self.outputs(embeds, attention_mask).logits.float()
+        if output.ndim not in (2, 3) or output.shape[-1] < 2:
+            raise ValueError(
+                f"logits of shape {tuple(output.shape)}: only classifiers and taggers with 2 classes or more fit"
+            )
+        return output
+
+    def outputs(self, embeds: Tensor, attention_mask: Tensor, **asked: bool) -> Any:
+        """What the module answers, with further outputs `asked` for (output_hidden_states, output_attentions).
 
         The cast to the module's own type happens here, so that a bfloat16 module gets bfloat16 and the
-        caller's interpolation and gradients stay float32. Raises ValueError on fewer than two classes.
+        caller's interpolation and gradients stay float32.
         """
+        return self.module(inputs_embeds=self._cast(embeds), attention_mask=attention_mask, **asked)
+
+    def _cast(self, embeds: Tensor) -> Tensor:
         table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
-        output = self.module(inputs_embeds=embeds.to(table.weight.dtype), attention_mask=attention_mask).logits.float()
-        if output.ndim != 2 or output.shape[1] < 2:
-            raise ValueError(f"logits of shape {tuple(output.shape)}: only classifiers with 2 classes or more fit")
-        return output
+        return embeds.to(table.weight.dtype)
+
+    def _short(self, embeds: Tensor, attention_mask: Tensor) -> bool:
+        """Whether the last layer is computed at the first token only: tried once, on the first inputs seen."""
+        if not self._decided:
+            self._decided.append(first_token.fits(self.module, self._cast(embeds.detach()), attention_mask))
+        return self._decided[0] and not self.module.training and first_token.known(self.module)
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One text as the model sees it. ids, word_of: (t,) int64; word_of is -1 at tokens that belong to no word."""
+    """One text as the model sees it. ids, word_of: (t,) int64; word_of is -1 at tokens that belong to no word.
+
+    kept: for a sentence given as words, which of them `words` are; else ().
+    """
 
     text: str
     words: tuple[str, ...]
     ids: Tensor
     word_of: Tensor
     dropped: int
+    kept: tuple[int, ...] = ()
 
 
 def encode(model: Explainable, text: str) -> Encoded:
@@ -102,6 +130,27 @@ def encode(model: Explainable, text: str) -> Encoded:
         ids=torch.tensor(encoding["input_ids"], dtype=torch.long),
         word_of=torch.tensor([rank[word] for word in found], dtype=torch.long),
         dropped=len(spans) - len(present),
+    )
+
+
+def encode_words(model: Explainable, words: Sequence[str]) -> Encoded:
+    """A sentence given as words, tokenised as taggers are fed it; the text is the words joined by spaces.
+
+    Words that are cut off or invisible to the tokenizer are dropped. Raises ValueError when none is left.
+    """
+    encoding = model.tokenizer(list(words), is_split_into_words=True, truncation=True, max_length=model.max_length)
+    found = encoding.word_ids()
+    present = sorted({word for word in found if word is not None})
+    if not present:
+        raise ValueError(f"the tokenizer sees no word in {' '.join(words)[:40]!r}: there is nothing to explain")
+    rank: dict[int | None, int] = {word: place for place, word in enumerate(present)}
+    return Encoded(
+        text=" ".join(words),
+        words=tuple(words[word] for word in present),
+        ids=torch.tensor(encoding["input_ids"], dtype=torch.long),
+        word_of=torch.tensor([rank.get(word, -1) for word in found], dtype=torch.long),
+        dropped=len(words) - len(present),
+        kept=tuple(present),
     )
 
 

@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from training.alignment import IGNORE
 from training.errors import UserError
 from training.passes import Passes
+from training.span_head import class_weights
 from training.task import Example, Task
 
 if TYPE_CHECKING:
@@ -168,13 +169,15 @@ class State:
 
 
 def cross_entropy(state: State, batch: Batch) -> Output:
-    """The innermost loss: mean cross-entropy over the texts, or over the labelled pieces of a tagging batch."""
+    """The innermost loss: mean cross-entropy over the texts, or over the labelled pieces of a tagging batch; over spans
+    a mean weighted by class (training/span_head.py)."""
     if batch.embeddings is None:
         logits = state.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     else:
         logits = state.module(inputs_embeds=batch.embeddings, attention_mask=batch.attention_mask).logits
     flat = logits.float().reshape(-1, logits.shape[-1])
-    loss = torch.nn.functional.cross_entropy(flat, batch.labels.reshape(-1), ignore_index=IGNORE)
+    weight = class_weights(flat) if state.settings.head == "span" else None
+    loss = torch.nn.functional.cross_entropy(flat, batch.labels.reshape(-1), weight, ignore_index=IGNORE)
     return Output(loss, logits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -16,13 +17,13 @@ from safetensors.torch import load_model, save_model
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from attacks.batching import blocks, grain
 from training import registry, span_head
 from training.errors import UserError
+from training.first_position import first_position_only
 from training.stack import Structure
 from training.task import Task
 
-TOKEN_BUDGET = 4096
-PADDING_SHARE = 0.05
 STRUCTURE = "structure.json"
 
 
@@ -91,21 +92,25 @@ class Classifier:
         return self.tokenizer(words, is_split_into_words=True, truncation=True, max_length=self.max_length)
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], np.ndarray]]:
+        """(indices, their logits) block by block; a row does not depend on the rest of `ids`, to the last bit."""
         was_training = self.module.training
         self.module.eval()
         target = next(self.module.parameters()).device
         pad = self.tokenizer.pad_token_id or 0
+        lengths, threads = [len(row) for row in ids], torch.get_num_threads()
+        texts = self.kind == "classification"
+        first_only = first_position_only(self.module) if texts else contextlib.nullcontext(False)
         try:
-            for chosen in length_batches([len(row) for row in ids]):
-                length = max(len(ids[i]) for i in chosen)
-                tokens = torch.full((len(chosen), length), pad, dtype=torch.long)
-                mask = torch.zeros_like(tokens)
-                for row, i in enumerate(chosen):
-                    tokens[row, : len(ids[i])] = torch.tensor(ids[i])
-                    mask[row, : len(ids[i])] = 1
-                with torch.inference_mode():
+            with first_only as cut, torch.inference_mode():
+                rows = grain(target.type, threads) if texts and not cut else 1
+                for block in blocks(lengths, target.type, threads, self.max_length, rows=rows):
+                    tokens = torch.full((block.size, block.length), pad, dtype=torch.long)
+                    mask = torch.zeros_like(tokens)
+                    for row, i in enumerate(block.filled):
+                        tokens[row, : len(ids[i])] = torch.tensor(ids[i])
+                        mask[row, : len(ids[i])] = 1
                     output = self.module(input_ids=tokens.to(target), attention_mask=mask.to(target)).logits
-                yield chosen, output.float().cpu().numpy()
+                    yield block.rows, output[: len(block.rows)].float().cpu().numpy()
         finally:
             self.module.train(was_training)
 
@@ -118,27 +123,6 @@ class Classifier:
         else:
             self.module.save_pretrained(folder)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
-
-
-def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices in batches of similar length: at most TOKEN_BUDGET positions and PADDING_SHARE of padding.
-
-    On a CPU a padded position costs as much as a real one, so mixing lengths without a cap is slower than
-    small batches.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    batch: list[int] = []
-    real = 0
-    for i in order:
-        padded = (len(batch) + 1) * lengths[i]
-        wasteful = len(batch) >= 4 and padded > (1 + PADDING_SHARE) * (real + lengths[i])
-        if batch and (padded > TOKEN_BUDGET or wasteful):
-            yield batch
-            batch, real = [], 0
-        batch.append(i)
-        real += lengths[i]
-    if batch:
-        yield batch
 
 
 def open_classifier(folder: Path, task: Task, max_length: int, seed: int, head: str = "token") -> Classifier:

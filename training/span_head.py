@@ -7,9 +7,10 @@ score(i, w) = C gelu(A h_i + B h_(i+w) + e_w + b) + c, for w = 0 .. width - 1, i
 (n, length * width, 1 + types), class 0 being none, the spans of a piece side by side.
 
 Both ends are the first pieces of words, so a span is a run of words: i of the first, i + w of the last. All other spans
-are IGNORE and enter neither loss nor prediction. The words' spans that are no entity are all kept as negatives with
-weight 1: sampling them would add a number to tune, and what is left after IGNORE is a few hundred short rows a
-sentence, a small part of the encoder's cost. An entity wider than the limit, or cut at `max_length`, has no span.
+are IGNORE and enter neither loss nor prediction. The words' spans that are no entity are all kept as negatives: what is
+left after IGNORE is a few hundred short rows a sentence, a small part of the encoder's cost. They are so many that a
+span head learns more slowly than a token classifier, so entities weigh ENTITY_WEIGHT times as much in the loss. An
+entity wider than the limit, or cut at `max_length`, has no span.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from training.task import Example, Task
 
 WIDEST = 16
 """No span is wider, in pieces: longer entities are rare, and every span more costs memory at every piece."""
+ENTITY_WEIGHT = 3.0
+"""Of 1, 3 and 10 the best on CoNLL-2003's validation split (BERT-tiny, 3 epochs, one seed: F1 0.770, 0.780, 0.773)."""
 
 
 class SpanHead(torch.nn.Linear):
@@ -69,6 +72,13 @@ def attach(module: Any, width: int, labels: Sequence[str]) -> Any:
     module.classifier = SpanHead(head.in_features, width, 1 + len(types_of(labels))).to(head.weight.device)
     module.config.span_width = width  # in the checkpoint's config.json; training/model.py reads it there
     return module
+
+
+def class_weights(logits: torch.Tensor) -> torch.Tensor:
+    """What a span of each class weighs in the loss, (classes,), for logits (..., classes)."""
+    weights = torch.full(logits.shape[-1:], ENTITY_WEIGHT, device=logits.device)
+    weights[0] = 1.0
+    return weights
 
 
 def types_of(labels: Sequence[str]) -> list[str]:

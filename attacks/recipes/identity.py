@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "stock"
+ORIGINAL = ()
 KIND = "control"
 NEEDS = ()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "offline"
+ORIGINAL = ("counter-fitted Paragram vectors",)
 KIND = "genetic"
 NEEDS = ("stopwords", "vectors")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "stock"
+ORIGINAL = ()
 KIND = "characters"
 NEEDS = ("stopwords",)
 

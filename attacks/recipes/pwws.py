@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "offline"
+ORIGINAL = ("NLTK WordNet",)
 KIND = "words"
 NEEDS = ("stopwords", "synonyms")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "offline"
+ORIGINAL = ()
 KIND = "control"
 NEEDS = ("stopwords", "synonyms")
 

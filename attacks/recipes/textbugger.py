@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "offline"
+ORIGINAL = ("counter-fitted Paragram vectors", "Universal Sentence Encoder")
 KIND = "characters and words"
 NEEDS = ("stopwords", "vectors", "encoder")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification",)
 COMPONENTS = "offline"
+ORIGINAL = ("counter-fitted Paragram vectors", "Universal Sentence Encoder", "NLTK perceptron tagger", "LanguageTool")
 KIND = "words"
 NEEDS = ("stopwords", "vectors", "pos", "encoder")
 

@@ -14,7 +14,7 @@ import jinja2
 from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
-from bench.report import curves, forest, sections, wording
+from bench.report import budget, curves, forest, matrix, sections, wording
 from bench.report.sections import Section
 from bench.stats import Difference, Interval
 
@@ -38,6 +38,11 @@ def render(boards: Sequence[Board]) -> dict[str, str]:
     }
 
 
+def details(board: Board) -> list[Section]:
+    """Every table of a board but the verdict."""
+    return [*sections.details(board), *budget.curves(board), *matrix.matrices(board)]
+
+
 def markdown(boards: Sequence[Board]) -> str:
     """Per board the verdict with its notes, fit to be pasted elsewhere, then the tables behind it."""
     lines = ["# TemperBench leaderboard", ""]
@@ -45,7 +50,7 @@ def markdown(boards: Sequence[Board]) -> str:
         lines += [f"## {_md(board.name)}", "", _md(wording.caption(board)), ""]
         lines += _md_table(sections.verdict(board))
         lines += [f"- {_md(remark)}" for remark in (*wording.legend(board), *wording.remarks(board))] + [""]
-        for section in sections.details(board):
+        for section in details(board):
             lines += [f"### {_md(section.title)}", "", *_md_table(section)]
             lines += [_md(section.note), ""] if section.note else []
     for section in curves.fewer_labels(boards):
@@ -93,7 +98,7 @@ def latex(boards: Sequence[Board]) -> str:
     """One tabular per section, booktabs rules, everything escaped."""
     lines = ["% needs \\usepackage{booktabs} and, for wide tables, \\usepackage{graphicx}"]
     for board in boards:
-        for section in (sections.verdict(board), *sections.details(board)):
+        for section in (sections.verdict(board), *details(board)):
             lines += [r"\begin{table}", rf"\caption{{{_tex(board.name)}: {_tex(section.title)}}}"]
             lines += [rf"\resizebox{{\textwidth}}{{!}}{{\begin{{tabular}}{{{'l' * len(section.header)}}}", r"\toprule"]
             lines.append(" & ".join(_tex(text) for text in section.header) + r" \\")
@@ -134,6 +139,7 @@ def _board(board: Board) -> dict[str, Any]:
         "notes": board.notes,
         "metrics": about,
         "arms": [_arm(arm) for arm in board.arms],
+        "transfer_matrix": matrix.numbers(board),
     }
 
 
@@ -146,6 +152,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "difference": _numbers(arm.difference),
         "p_holm": arm.p_adjusted,
         "masking": arm.masking,
+        "masking_signs": [vars(sign) for sign in arm.signs],
         "seeds": arm.seeds,
         "failures": arm.failures,
         "unhealthy": arm.unhealthy,
@@ -173,7 +180,7 @@ def html(boards: Sequence[Board]) -> str:
         {
             "name": board.name,
             "caption": wording.caption(board),
-            "sections": [sections.verdict(board), *sections.details(board)],
+            "sections": [sections.verdict(board), *details(board)],
             "remarks": [*wording.legend(board), *wording.remarks(board)],
             "forest": forest.plot(board),
         }

@@ -26,6 +26,7 @@ from bench.record import Record
 from bench.store import Store
 from training.errors import UserError
 
+MOST_RUNS = 500  # of more, pictures are drawn only when they are asked for: one takes a third of a second
 POINTS, FEWER = 300, 100  # a line has no more (in an overview): each is the median of its group of steps
 PANELS = 7.6  # inches that the two panels of an overview take
 NAMED = 8  # of more layers only so many are named in the legend
@@ -36,8 +37,10 @@ DASHES = ("-", "--", ":", "-.")
 PREFIX = "norm:"
 
 
-def write(store: Store, folder: Path) -> list[Path]:
+def write(store: Store, folder: Path, boards: Sequence[Board] | None = None) -> list[Path]:
     """Draws what is missing or older than its records into `folder/figures`; returns the figures drawn.
+
+    `boards` are those of the store, built here where they are not given.
 
     Raises UserError when a record cannot be read or the folder not be written to.
     """
@@ -45,7 +48,7 @@ def write(store: Store, folder: Path) -> list[Path]:
     drawn: list[Path] = []
     try:
         figures.mkdir(parents=True, exist_ok=True)
-        for board in leaderboard.build(store):
+        for board in leaderboard.build(store) if boards is None else boards:
             arms = [(arm, [store.read(record.spec_id) for record in arm.records]) for arm in board.arms]
             stems = {record.spec_id: figures / f"{record.spec_id}-gradients" for _, some in arms for record in some}
             for record in (record for _, some in arms for record in some):

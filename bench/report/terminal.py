@@ -18,11 +18,11 @@ from bench.report.formats import EMPTY
 from bench.report.sections import Cell
 
 STYLES = {"better": "green", "worse": "red", "not distinguishable": "dim", "not dist.": "dim"}
-SHORT_VERDICTS = {"not distinguishable": "not dist.", "1 seed: not judged": "1 seed"}
+SHORT_VERDICTS = {"not distinguishable": "not dist.", "1 seed: not judged": "1 seed", "masking: not judged": "masked"}
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("ood_accuracy", "ood_f1", "ece_calibrated"),
-    ("aua_calibrated", "transfer_accuracy"),
-    ("dnaopc", "drift_tau"),
+    ("aua_calibrated", "entity_f1_attacked", "transfer_accuracy"),
+    ("dnaopc", "drift_tau", "edit_tau_worst"),
     ("unhealthy_runs", "seed_deviation"),
     ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
 )
@@ -64,9 +64,11 @@ def verdict(board: Board, width: int) -> Table:
 
 def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
     rows = [sections.columns(board, arm) for arm in board.arms]
-    score, clean = sections.heading(board.score), sections.heading("clean_accuracy")
+    unattacked = [name for name in ("clean_accuracy", "entity_f1") if name in board.metrics and name != board.score]
+    base = unattacked[0] if unattacked else "clean_accuracy"
+    score, clean = sections.heading(board.score), sections.heading(base)
     kept = [name for name in rows[0] if name not in without]
-    heads = {score: sections.heading(board.score, terse=True), clean: sections.heading("clean_accuracy", terse=True)}
+    heads = {score: sections.heading(board.score, terse=True), clean: sections.heading(base, terse=True)}
     heads |= {"vs baseline, points": "vs baseline", "rank": "#"}
     if not rich:
         kept = [name for name in kept if name in ("rank", "mitigation", score, "vs baseline, points", "verdict", clean)]

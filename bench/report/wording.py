@@ -12,7 +12,7 @@ from bench import metrics
 from bench.board import Arm, Board
 from training.health import MEANINGS
 
-UNITS = {"share": "%", "s": "s"}
+UNITS = {"share": "%", "s": "s", "s/text": "s"}
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 CONTROL = "random"
 SHORT = {
@@ -21,11 +21,36 @@ SHORT = {
     "worst_case_raw": "worst case raw",
     "aua_calibrated": "AUA",
     "asr": "ASR",
+    "asr_shared": "ASR on shared texts",
+    "aua_sweep": "AUA, lowest over temperatures",
+    "worst_case_adaptive": "worst case adaptive",
+    "words_changed_all": "words changed, all",
+    "perplexity_rise": "log perplexity rise",
+    "temperature": "temperature",
+    "score_levels": "distinct answers",
     "transfer_accuracy": "transfer",
     "queries": "queries",
     "words_changed": "words changed",
     "dnaopc": "dNAOPC",
+    "faithfulness_correlation": "correlation",
     "drift_tau": "drift tau-b",
+    "drift_overlap": "drift overlap",
+    "attacked_tau": "attacked explanation tau-b",
+    "edit_tau_worst": "worst edit tau-b",
+    "edit_tau": "edits tau-b",
+    "edit_overlap": "edits overlap",
+    "typo_tau": "typos tau-b",
+    "synonym_tau": "synonyms tau-b",
+    "seed_tau": "seeds tau-b",
+    "baseline_tau": "baseline tau-b",
+    "randomisation_failures": "randomisation failures",
+    "rationale_ap": "human AP*",
+    "rationale_f1": "human F1",
+    "lexicon_ap": "lexicon AP*",
+    "lexicon_f1": "lexicon F1",
+    "method_agreement": "methods tau-b",
+    "self_share": "on the entity itself",
+    "explain_seconds": "explaining",
     "masked_keeps_class": "class kept when masked",
     "completeness_failures": "completeness error > 5 %",
     "tokens_per_second": "tokens/s",
@@ -43,7 +68,7 @@ SHORT = {
 }
 # on a terminal every letter costs a column
 TERSE = {"clean_accuracy": "clean", "ood_accuracy": "OOD", "ood_f1": "OOD F1", "ece_calibrated": "ECE"}
-TERSE_SUBJECTS = {"integrated_gradients": "IG"}
+TERSE_SUBJECTS = {"integrated_gradients": "IG", "attention_rollout": "rollout (attention)"}
 
 
 def heading(name: str, *, terse: bool = False) -> str:
@@ -52,7 +77,7 @@ def heading(name: str, *, terse: bool = False) -> str:
     text = SHORT.get(base, metric.title)
     if terse:
         text, subject = TERSE.get(base, text), TERSE_SUBJECTS.get(subject, subject)
-    text = f"{text} {subject}".strip()
+    text = f"{text} {subject}{metrics.NOTES.get(subject, '')}".strip()
     if subject == CONTROL:
         return f"{text} (floor)"
     unit = UNITS.get(metric.unit, "")
@@ -62,7 +87,7 @@ def heading(name: str, *, terse: bool = False) -> str:
 
 def flags(arm: Arm) -> list[str]:
     """What a reader must know before quoting the row; `remarks` says each of them in full."""
-    found = ["masking"] if arm.masking else []
+    found = ["masking"] if arm.masking or arm.signs else []
     if arm.below:
         found.append("clean drop")
     if 0 < arm.seeds < 3:
@@ -100,6 +125,8 @@ def caption(board: Board) -> str:
         ranked = (
             "worst case: the share of texts on which the victim survives every recipe (the lower of raw, calibrated)"
         )
+    elif board.score == "entity_f1_worst":
+        ranked = "worst-case entity F1: strict, each sentence as the recipe left it that hurt it most"
     else:
         ranked = metrics.title(board.score)
     arms = "1 arm" if len(board.arms) == 1 else f"{len(board.arms)} arms"
@@ -148,11 +175,7 @@ def remarks(board: Board) -> list[str]:
     for arm in board.arms:
         failures = _together((reason, label) for label, reason in (f.split(": ", 1) for f in arm.failures))
         found += [f"failed: {arm.label}: {', '.join(where)}: {why}" for why, where in failures.items()]
-        if arm.masking:
-            found.append(
-                f"masking: {arm.label}: its raw AUA exceeds the calibrated one by more than 2 points under "
-                f"{', '.join(arm.masking)}; the lower number is ranked"
-            )
+        found += [f"masking: {arm.label}: {sign.text}" for sign in arm.signs if sign.ranked]
     return found
 
 

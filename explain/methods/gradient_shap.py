@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explain.engine import Batch
 
 VERSION = 1
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
 
 
@@ -55,7 +55,7 @@ def attribute(batch: Batch, config: Config) -> Tensor:
         parts = torch.arange(start, start + copies).repeat_interleave(texts)
         along = ((parts + torch.cat([place for _, place in drawn])) / config.samples).to(steps)
         points = (batch.baselines.repeat(copies, 1, 1) + along[:, None, None] * steps).requires_grad_(True)
-        repeated = (part.repeat(copies) for part in (batch.targets, batch.others))
+        repeated = (torch.cat([part] * copies) for part in (batch.targets, batch.others))
         margins = batch.forward(points, batch.attention_mask.repeat(copies, 1), *repeated)
         (gradient,) = torch.autograd.grad(margins.sum(), points)
         total += (steps * gradient).sum(-1).view(copies, *total.shape).sum(0)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from explain.engine import Batch
 
 VERSION = 1
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = True
 PER_WORD = 8
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from explain.engine import Batch
 
 VERSION = 1
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
 PER_WORD = 8
 WIDTH = 0.25  # the authors' 25, of a distance times 100

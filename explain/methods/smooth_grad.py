@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explain.engine import Batch
 
 VERSION = 1
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
 
 
@@ -52,7 +52,7 @@ def attribute(batch: Batch, config: Config) -> Tensor:
         copies = min(at_once, config.samples - start)
         points = torch.cat([batch.inputs + _noise(batch, rngs, config.noise) for _ in range(copies)])
         points.requires_grad_(True)
-        repeated = (part.repeat(copies) for part in (batch.targets, batch.others))
+        repeated = (torch.cat([part] * copies) for part in (batch.targets, batch.others))
         margins = batch.forward(points, batch.attention_mask.repeat(copies, 1), *repeated)
         (gradient,) = torch.autograd.grad(margins.sum(), points)
         total += gradient.view(copies, *total.shape).sum(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,18 +70,24 @@ def stopword_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
 
 
 @pytest.fixture(scope="session")
-def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    """What `lexicon.build` takes, in small: eight meanings, twenty word vectors, a random encoder."""
+def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Any]:
+    """What `lexicon.build` takes, in small: nine meanings, twenty word vectors, a random encoder, a few reviews."""
     folder = tmp_path_factory.mktemp("inputs")
     write_pattern(folder / "en")
     write_glove(folder / "glove")
-    return {"wordnet": folder / "en", "glove": folder / "glove", "encoder": tiny_model}
+    return {"wordnet": folder / "en", "glove": folder / "glove", "encoder": tiny_model, "texts": REVIEWS}
 
 
 @pytest.fixture(scope="session")
-def small_lexicon(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
+def small_lexicon(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
     return lexicon.build(tmp_path_factory.mktemp("lexicons") / "full", **inputs)
 
+
+REVIEWS = tuple(
+    f"The {subject} was {word}."
+    for subject in ("movie", "film", "picture", "acting", "plot")
+    for word in ("good", "bad", "awful", "terrible", "dreadful", "boring", "dull", "tedious", "long")
+)
 
 # (part of speech, words, [(word here, antonym)], words of the adjective cluster)
 MEANINGS = [
@@ -140,3 +147,32 @@ def write_glove(folder: Path) -> None:
     vectors = [[rng.gauss(0, 1) for _ in range(50)] for _ in words]
     pd.DataFrame({"index": words}).to_parquet(folder / "glove_6B_index.parquet")
     np.save(folder / "glove_6B_50d_emb.npy", np.array(vectors, dtype=np.float32))
+
+
+SUBJECTS = ("film", "movie", "plot", "acting", "story", "scene")
+KINDS = ("good", "great", "fine", "superb", "bad", "awful", "dull", "poor", "boring")
+FEW_STEPS = {"steps": 120, "batch": 16, "learning_rate": 5e-3, "pieces": 16}
+
+
+def reviews(count: int, seed: int) -> list[str]:
+    """Sentences from which a tiny masked language model learns what goes where."""
+    rng = random.Random(seed)
+    adverbs = ("very ", "not ", "")
+    return [f"the {rng.choice(SUBJECTS)} was {rng.choice(adverbs)}{rng.choice(KINDS)} ." for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def masked_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked language model of a few steps."""
+    from attacks import masked_lm_training
+
+    folder = tmp_path_factory.mktemp("masked") / "masked-lm"
+    texts, held_out = reviews(200, 0), reviews(60, 1)
+    masked_lm_training.build(folder, body=tiny_model, texts=texts, held_out=held_out, settings=FEW_STEPS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def masked_lexicon(inputs: dict[str, Path], masked_folder: Path) -> Lexicon:
+    """The small lexicon with the masked language model beside it."""
+    return lexicon.build(masked_folder.parent / "lexicon", **inputs)

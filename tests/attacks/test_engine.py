@@ -72,6 +72,11 @@ def test_results_do_not_depend_on_the_order_or_on_the_rest(world) -> None:
     assert timeless(run(world, SAMPLES[2:4])) == {sample.id: whole[sample.id] for sample in SAMPLES[2:4]}
 
 
+@pytest.mark.parametrize("in_flight", [1, 2, 50])
+def test_results_do_not_depend_on_how_many_are_in_flight(world, in_flight: int) -> None:
+    assert timeless(run(world, in_flight=in_flight)) == timeless(run(world))
+
+
 def test_the_seed_decides_deepwordbug(stopword_lexicon: Lexicon) -> None:
     world = ("deepwordbug", stopword_lexicon)
     assert timeless(run(world, seed=1)) == timeless(run(world, seed=1))
@@ -164,7 +169,8 @@ def test_finished_outcomes_are_taken_over_and_new_ones_reported(stopword_lexicon
     again = run(world, finished=finished, on_outcome=seen.append)
     assert again[:3] == whole[:3]
     assert timeless(again) == timeless(whole)
-    assert [outcome.id for outcome in seen] == [sample.id for sample in SAMPLES[3:]]
+    assert {outcome.id for outcome in seen} == {sample.id for sample in SAMPLES[3:]}
+    assert len(seen) == len(SAMPLES[3:])
 
 
 @pytest.mark.parametrize("budget", [0, -1, 1.5, True])

@@ -59,5 +59,40 @@ def test_worst_case_is_never_above_a_single_recipe() -> None:
     assert worst.value <= metrics.accuracy_under_attack(TEN).value
 
 
+def test_a_smaller_budget_is_read_off_the_query_of_the_success() -> None:
+    outcomes = [
+        made("success", id="a", words=4, queries=40),
+        made("success", id="b", words=4, queries=41),
+        made("success", id="c", words=0, queries=1, words_changed=0),
+        made("failed", id="d", queries=400),
+        made("skipped", id="e", queries=1),
+        made("error", id="f"),
+    ]
+    assert metrics.accuracy_at_budget(outcomes, 100) == Metric(pytest.approx(1 / 5), 5)
+    assert metrics.accuracy_at_budget(outcomes, 10) == Metric(pytest.approx(2 / 5), 5)
+    assert metrics.accuracy_at_budget(outcomes, 1) == Metric(pytest.approx(3 / 5), 5)
+    assert metrics.accuracy_at_budget([], 10) == Metric(None, 0)
+
+
+def test_shared_success_rates_rest_on_what_every_victim_gets_right() -> None:
+    def row(*statuses: str):
+        return [made(status, id=str(i)) for i, status in enumerate(statuses)]
+
+    found = metrics.shared_success_rates(
+        {
+            "weak": row("success", "success", "failed", "skipped"),
+            "wrong": row("skipped", "failed", "success", "success"),
+        }
+    )
+    assert found == {"weak": Metric(0.5, 2), "wrong": Metric(0.5, 2)}
+    assert metrics.shared_success_rates({"one": row("skipped"), "two": row("success")})["two"] == Metric(None, 0)
+    assert metrics.shared_success_rates({}) == {}
+
+
+def test_words_changed_over_all_counts_survivors_as_unchanged() -> None:
+    outcomes = [made("success", words=4, words_changed=2), made("failed"), made("skipped"), made("error")]
+    assert metrics.words_changed_over_all(outcomes) == Metric(0.25, 2)
+
+
 def test_transfer_accuracy() -> None:
     assert metrics.transfer_accuracy([True, False, True, True]) == Metric(0.75, 4)

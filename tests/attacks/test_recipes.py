@@ -20,8 +20,10 @@ from tests.attacks.conftest import SAMPLES, count_words
 BLIND = ("identity",)
 CHARACTERS = ("pruthi", "bad_characters")
 WORDS = ("random_synonym", "pwws", "textbugger", "textfooler_adjusted", "iga", "a2t")
-RECIPES = (*BLIND, *CHARACTERS, *WORDS)
-BITING = tuple(name for name in RECIPES if name != "identity")
+SEARCHES = ("kuleshov", "alzantot", "faster_alzantot", "pso")
+OTHERS = ("checklist", "input_reduction")  # they have their own tests: these samples hold no name, and one never fools
+RECIPES = (*BLIND, *CHARACTERS, *WORDS, *SEARCHES, *OTHERS)
+BITING = tuple(name for name in RECIPES if name not in (*BLIND, *OTHERS))
 
 SUBJECTS = ("movie", "film", "picture", "acting", "plot")
 TEN = tuple(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from attacks import lexicon
-from bench import campaign, gate, leaderboard, run
+from bench import campaign, gate, keys, leaderboard, run
 from bench.plan import Request, plan
 from bench.record import comparable
 from bench.store import Store
@@ -84,7 +84,10 @@ def test_every_stage_of_every_record_is_there(finished):
         assert {stage.status for stage in record.stages.values()} == {"ok"}
         assert set(record.tables) == {
             "telemetry", "clean", "attack:deepwordbug:calibrated", "attack:deepwordbug:raw", "transfer:deepwordbug",
-            "explain:integrated_gradients", "explain:random", "throughput",
+            "sweep:deepwordbug",
+            "explain:integrated_gradients", "explain:random", "edits:integrated_gradients", "edits:random",
+            "attributions:integrated_gradients", "attributions:random", "agreement:integrated_gradients",
+            "agreement:random", "invariance", "throughput",
         }  # fmt: skip
         assert store.tables(record, "clean")["correct"].mean() > 0.9
 
@@ -142,13 +145,34 @@ def test_a_failing_cell_is_a_row_with_its_reason(ask, tmp_path, capfd):
     """A model folder that vanished between plan and run is a status, not the run's end."""
     request = ask(tmp_path, mitigations=[], seeds=1, settings={"epochs": 1, "learning_rate": 5e-3, "max_length": 4})
     job = plan(request)[0]
-    broken = run.Job(job.spec, job.task_locator, tmp_path / "no-such-model", job.results, job.cache, None)
+    broken = run.Job(job.spec, job.task_locator, tmp_path / "no-such-model", job.results, job.cache)
     assert run.finish(broken, lambda *_: None, {}) == "failed"
     record = Store(tmp_path).read(job.spec.id)
     assert record.status == "failed"
     assert "safetensors" in (record.reason or "")
     leaderboard.write(Store(tmp_path), tmp_path)
     assert "safetensors" in (tmp_path / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regime": "hard"}, "unknown regime 'hard'. Known: default, fixed, strict"),
+        ({"regime": "fixed"}, "needs encoder of the attack lexicon; get it with: temper fetch"),
+        ({"adaptive": True}, "belongs to the tiers standard and full; this is 'smoke'"),
+    ],
+)
+def test_attack_rules_that_cannot_be_are_refused_before_anything_runs(ask, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        plan(ask(tmp_path, **changes))
+
+
+def test_the_attack_rules_are_part_of_what_is_asked(ask, tmp_path):
+    plain, harder = (plan(ask(tmp_path, mitigations=[], tier="standard", adaptive=a))[0].spec for a in (False, True))
+    assert plain.id != harder.id
+    assert keys.cell_key(plain) != keys.cell_key(harder)
+    strict = plain.model_copy(update={"regime": "strict"})
+    assert keys.attack_key(plain, "deepwordbug", "raw") != keys.attack_key(strict, "deepwordbug", "raw")
 
 
 @pytest.mark.slow

@@ -118,6 +118,23 @@ def test_what_is_not_comparable_gets_a_board_of_its_own(filled: Fill, changes: d
     assert all(any("not comparable" in note for note in board.notes) for board in boards)
 
 
+def test_a_regime_has_a_board_of_its_own_and_old_records_are_of_the_default(filled: Fill) -> None:
+    boards = leaderboard.build(
+        filled(
+            "r",
+            {
+                "baseline": {},
+                "fgm": {"record": {"spec": {"regime": "default"}}},
+                "eda": {"record": {"spec": {"regime": "strict"}}},
+            },
+        )
+    )
+    assert {one.name: [a.label for a in one.arms] for one in boards} == {
+        "movie_reviews / bert-tiny / quick": ["baseline", "fgm"],
+        "movie_reviews / bert-tiny / quick, regime strict (2)": ["eda"],
+    }
+
+
 def test_tiers_have_boards_of_their_own(filled: Fill) -> None:
     boards = leaderboard.build(filled("r", {"baseline": {}, "fgm": {"record": {"tier": "standard"}}}))
     assert [board.tier for board in boards] == ["quick", "standard"]

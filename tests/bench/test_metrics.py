@@ -146,7 +146,7 @@ def test_summary() -> None:
     found = read({})
     assert found["trainable_share"].top == pytest.approx([0.5])
     assert found["train_seconds"].top == pytest.approx([12.5])
-    assert read({}, summary={"train_seconds": None, "parameters": None}).keys() == set()
+    assert read({}, summary={"train_seconds": None, "parameters": None, "temperature": None}).keys() == set()
 
 
 def test_summarise_aligns_examples_by_id() -> None:

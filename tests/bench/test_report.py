@@ -49,6 +49,67 @@ def test_formats_agree_with_the_json_to_the_printed_digit(filled: Fill) -> None:
     assert (float(row["value"]), float(row["low"]), row["unit"]) == (cell["value"], cell["low"], "share")
 
 
+def split_tables(text: str, row: str, between: str) -> list[list[list[str]]]:
+    """Tables as rows of cells: neighbouring lines that match `row`, its cells parted by `between`."""
+    tables: list[list[list[str]]] = [[]]
+    for line in text.splitlines():
+        found = re.fullmatch(row, line)
+        if found:
+            tables[-1].append([cell.strip() for cell in found[1].split(between)])
+        elif tables[-1] and line not in (r"\midrule", r"\toprule"):
+            tables.append([])
+    return [table for table in tables if table]
+
+
+def test_every_number_agrees_in_every_format(filled: Fill) -> None:
+    lora = {"record": {"status": "failed", "reason": "boom", "fingerprints": {}}}
+    boards = leaderboard.build(filled("r", {"baseline": {}, "fgm": STRONG, "eda": {"accuracy": 0.5}, "lora": lora}))
+    text = formats.render(boards)
+    (board,) = json.loads(text["json"])["boards"]
+    cells = {one["mitigation"]: one["cells"] for one in board["arms"]}
+    printed = {
+        (label, wording.heading(name)): printed_cell(cell, board["metrics"][name]["unit"])
+        for label, row in cells.items()
+        for name, cell in row.items()
+    }
+    markdown = split_tables(text["md"], r"\| (.*) \|", " | ")
+    latex = split_tables(text["tex"].replace(r"\_", "_").replace(r"\%", "%"), r"(.*) \\\\", " & ")
+    arrows = {"$\\uparrow$": "↑", "$\\downarrow$": "↓", "---": "—", r"\textgreater{}": ">", r"\textless{}": "<"}
+    for tables in (markdown, latex):
+        seen = set()
+        for head, *rows in tables:
+            for mark, sign in arrows.items():
+                head = [name.replace(mark, sign).replace("&gt;", ">") for name in head]
+            for row in rows:
+                shown = [cell.replace("---", "—").removeprefix("{}") for cell in row]
+                found = dict(zip(head, shown, strict=True))
+                label = found.get("mitigation")
+                for name, cell in found.items():
+                    if (label, name) in printed:
+                        assert cell == printed[str(label), name], (label, name)
+                        seen.add(name)
+        assert len(seen) > 20
+    for row in csv.DictReader(io.StringIO(text["csv"])):
+        cell = cells[row["mitigation"]][row["metric"]]
+        for number in ("value", "low", "high"):
+            assert row[number] == ("" if cell.get(number) is None else repr(cell[number]))
+
+
+def printed_cell(cell: Any, unit: str) -> str:
+    """What a table must show for a cell of the JSON, written without the suite's own printing."""
+    if cell["value"] is None:
+        return "—" if cell["status"] == "ok" else f"— {cell['status'].replace('_', ' ')}"
+    digits = {"share": 1, "score": 3, "x": 2, "gap": 3, "tau": 3, "s": 1, "s/text": 3, "nats": 2}.get(unit, 1)
+
+    def number(value: float) -> str:
+        text = f"{100 * value if unit == 'share' else value:.{digits}f}"
+        return text.removeprefix("-") if float(text) == 0 else text
+
+    if cell["low"] is None or cell["high"] is None:
+        return number(cell["value"])
+    return f"{number(cell['value'])} [{number(cell['low'])}, {number(cell['high'])}]"
+
+
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> | \\input{x} & 100 % _a_ [x](y)"
 
 
@@ -165,7 +226,8 @@ def test_families_are_read_without_importing_the_mitigation() -> None:
 
 def test_of_the_control_explainer_only_the_floor_is_shown() -> None:
     assert sections.shown("dnaopc:random", "dnaopc")
-    assert not sections.shown("drift_tau:random", "drift_tau")
+    assert not sections.shown("comprehensiveness:random", "comprehensiveness")
+    assert sections.shown("drift_tau:random", "drift_tau")
     assert sections.heading("dnaopc:random") == "dNAOPC random (floor)"
 
 

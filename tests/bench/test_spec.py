@@ -41,6 +41,15 @@ def test_equal_specs_have_equal_ids_and_any_change_shows():
     assert len({spec(**change).id for change in [{}, *changes]}) == len(changes) + 1
 
 
+def test_a_field_at_its_default_leaves_the_id_as_it_was():
+    """Results from before there were regimes and an adaptive pass keep their names."""
+    assert not {"regime", "adaptive"} & set(spec().model_dump())
+    assert spec(regime="default", adaptive=False).id == spec().id
+    changed = [spec(regime="strict"), spec(adaptive=True)]
+    assert len({one.id for one in (spec(), *changed)}) == 3
+    assert all(Spec.model_validate(one.model_dump(mode="json")) == one for one in (spec(), *changed))
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "data:<script>", "x" * 300, "..", "=cmd()", "ünï"])
 def test_ids_are_file_names_whatever_the_user_calls_things(name):
     made = spec(task=name, model=name, mitigation=name).id

@@ -129,24 +129,47 @@ def test_masked_keeps_class() -> None:
     assert not metrics.masked_keeps_class([1.0, 2.0], [0.2, 0.1])
 
 
-def test_drift_aligns_by_position() -> None:
-    words, scores = ["a", "b", "c", "d", "a"], [5.0, 4.0, 3.0, 2.0, 1.0]
-    same = metrics.drift(words, scores, words, [s * 20 for s in scores])
-    assert same == metrics.Drift(pytest.approx(1.0), 5)
-    swapped = metrics.drift(words, scores, ["a", "X", "c", "d", "a"], [1.0, 9.0, 2.0, 3.0, 4.0])
-    assert swapped == metrics.Drift(pytest.approx(-1.0), 4)
-    inserted = metrics.drift(words, scores, ["a", "b", "X", "c", "d", "a"], [5.0, 4.0, 0.0, 3.0, 2.0, 1.0])
-    assert inserted == metrics.Drift(pytest.approx(1.0), 5)
-    deleted = metrics.drift(words, scores, ["a", "c", "d", "a"], [5.0, 3.0, 2.0, 1.0])
-    assert deleted == metrics.Drift(pytest.approx(1.0), 4)
+def test_the_correlation_is_one_for_the_line_itself_and_negates() -> None:
+    weights = np.random.default_rng(2).normal(size=12)
+
+    def line(keep: np.ndarray) -> np.ndarray:
+        return 3.0 + keep @ weights
+
+    assert metrics.faithfulness_correlation(line, weights, 0) == pytest.approx(1.0)
+    assert metrics.faithfulness_correlation(line, -2 * weights, 0) == pytest.approx(-1.0)
 
 
-def test_drift_without_enough_to_compare_is_none() -> None:
-    assert metrics.drift(["a", "b"], [1.0, 2.0], ["a", "b"], [1.0, 2.0]) == metrics.Drift(None, 2)
-    assert metrics.drift(list("abc"), [1.0] * 3, list("abc"), [1.0, 2.0, 3.0]) == metrics.Drift(None, 3)
-    assert metrics.drift(list("abc"), [1.0, 2.0, 3.0], list("xyz"), [1.0, 2.0, 3.0]) == metrics.Drift(None, 0)
-    with pytest.raises(ValueError, match="one score per word"):
-        metrics.drift(["a"], [1.0, 2.0], ["a"], [1.0])
+def test_the_correlation_is_pearsons_over_the_same_sets() -> None:
+    margins, asked = table_margins(8, 3), []
+
+    def watched(keep: np.ndarray) -> np.ndarray:
+        asked.append(keep.copy())
+        return margins(keep)
+
+    scores = np.random.default_rng(4).normal(size=8)
+    found = metrics.faithfulness_correlation(watched, scores, 5, subsets=30)
+    (keep,) = asked
+    assert keep[0].all()
+    assert ((~keep[1:]).sum(axis=1) == 2).all()  # a fifth of 8, rounded up
+    drops = [float(margins(keep[:1])[0] - margins(row[None])[0]) for row in keep[1:]]
+    sums = [float(scores[~row].sum()) for row in keep[1:]]
+    assert found == pytest.approx(np.corrcoef(sums, drops)[0, 1])
+    assert metrics.faithfulness_correlation(lambda k: 4 * margins(k), scores, 5, subsets=30) == pytest.approx(found)
+    assert metrics.faithfulness_correlation(margins, scores, 6, subsets=30) != found
+
+
+def test_no_correlation_to_give_is_none() -> None:
+    assert metrics.faithfulness_correlation(table_margins(2, 0), [1.0, 2.0], 0) is None
+    assert metrics.faithfulness_correlation(table_margins(5, 0), [1.0] * 5, 0) is None
+    assert metrics.faithfulness_correlation(lambda keep: np.full(len(keep), 4.0), [1.0, 2.0, 3.0], 0) is None
+
+
+def test_effective_words_by_hand() -> None:
+    assert metrics.effective_words([0.0, -3.0, 0.0]) == pytest.approx(1.0)
+    assert metrics.effective_words([2.0, -2.0, 2.0, 0.0]) == pytest.approx(3.0)
+    # entropy of (1/2, 1/4, 1/4) is 1.5 ln 2
+    assert metrics.effective_words([2.0, 1.0, -1.0]) == pytest.approx(2**1.5)
+    assert metrics.effective_words([0.0, 0.0]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"exact_words": 17}, {"width": 0}, {"branching": 0}, {"sweeps": -1}])

@@ -19,8 +19,8 @@ from training.stack import Mitigation, Stack
 NAMES = registry.names("training.mitigations")
 FAMILIES = {"reference", "gradients", "adversarial", "generalisation", "efficiency", "interpretability", "control"}
 # early_stopping: of one epoch, the best is the last; adversarial_augmentation: the plain model is still constant, so no
-# text fools it
-CHANGES_NOTHING_HERE = {"baseline", "early_stopping", "adversarial_augmentation"}
+# text fools it; hard_labels: changes what the model answers, no weight
+CHANGES_NOTHING_HERE = {"baseline", "early_stopping", "adversarial_augmentation", "hard_labels"}
 
 
 def stack_of(*names: str, **config) -> Stack:

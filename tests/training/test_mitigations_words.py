@@ -473,7 +473,9 @@ def test_a2t_swaps_at_most_a_tenth_of_the_words_or_four(length, allowed):
 
     module = Rising()
     state = SimpleNamespace(
-        module=module, embed=lambda b: module.table(b.input_ids) if b.embeddings is None else b.embeddings
+        module=module,
+        embed=lambda b: module.table(b.input_ids) if b.embeddings is None else b.embeddings,
+        settings=SimpleNamespace(head="token"),
     )
     ids = torch.ones(2, length, dtype=torch.long)
     mask = torch.ones_like(ids)

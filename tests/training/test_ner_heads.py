@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from transformers import AutoTokenizer
 from training import loop, registry, span_head
 from training.alignment import IGNORE
 from training.errors import UserError
+from training.hooks import Batch, State, cross_entropy
 from training.loop import fine_tune
 from training.model import open_classifier
 from training.ner_metrics import spans
@@ -200,3 +203,27 @@ def test_it_needs_a_tagging_task_and_a_linear_head(tiny_model, sentiment_task):
         open_classifier(tiny_model, sentiment_task(train=8), 32, 0, "span")
     with pytest.raises(UserError, match="linear layer called 'classifier', and Identity has none"):
         span_head.attach(torch.nn.Identity(), 2, LABELS)
+
+
+def test_an_entity_weighs_as_much_as_its_weight_in_other_spans(tagging_task, make_context) -> None:
+    """Worked by hand: even odds over c classes cost ln c a span, however weighted; with the entity's logit raised by 1
+    it costs -ln(e / (e + c - 1)), three times over, and the mean is over 2 + 3 weights."""
+    _, context = make_context(tagging_task, head="span")
+    classes = len(span_head.types_of(LABELS)) + 1
+    logits = torch.zeros(1, 3, classes)
+    labels = torch.tensor([[0, 1, 0]])
+    batch = Batch(labels, labels, labels, labels)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(logits=logits)
+
+    def loss() -> float:
+        state = State(Fixed(), torch.optim.SGD([torch.zeros(1)]), context, torch.Generator(), lambda _: None)
+        return cross_entropy(state, batch).loss.item()
+
+    assert loss() == pytest.approx(math.log(classes))
+    logits[0, 1, 1] = 1.0
+    surer = -math.log(math.e / (math.e + classes - 1))
+    assert span_head.ENTITY_WEIGHT == 3
+    assert loss() == pytest.approx((2 * math.log(classes) + 3 * surer) / 5)

@@ -1,0 +1,62 @@
+"""The transfer matrix of a board: adversarial texts made against each arm, and how many of them each arm gets right."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bench import metrics
+from bench.board import Arm, Board
+from bench.report.sections import UNKNOWN, WIDEST, Cell, Section, number
+
+NOTE = (
+    "Accuracy of the row's model, %, on the texts that fooled the column's model of another seed, and how many texts "
+    "that were, over all seeds. The hard texts of a column are hard for it alone where the other rows are high."
+)
+PREFIX = "transfer_from:"
+
+
+def numbers(board: Board) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """recipe -> scored arm -> donor -> {value: mean accuracy in 0..1, n: texts over all seeds, seeds}; what was not
+    measured is not there."""
+    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    for arm in board.arms:
+        for name in sorted(one for one in arm.values if one.startswith(PREFIX)):
+            recipe, _, donor = name.removeprefix(PREFIX).partition(":")
+            cell = metrics.summarise(name, [arm.values[name][seed] for seed in sorted(arm.values[name])])
+            if cell.value is not None:
+                texts = sum(len(values.ids or ()) for values in arm.values[name].values())
+                row = found.setdefault(recipe, {}).setdefault(arm.label, {})
+                row[donor] = {"value": cell.value, "n": texts, "seeds": cell.seeds}
+    return found
+
+
+def matrices(board: Board) -> list[Section]:
+    """One matrix for each recipe, in tables of at most `WIDEST` columns; none where only one arm made texts."""
+    sections = []
+    order = [_mitigation(arm) for arm in board.arms]
+    for recipe, rows in numbers(board).items():
+        made = {donor for row in rows.values() for donor in row}
+        donors = sorted(made, key=lambda donor: (order.index(donor) if donor in order else len(order), donor))
+        if len(donors) < 2:
+            continue
+        size = math.ceil(len(donors) / math.ceil(len(donors) / (WIDEST - 1)))
+        for start in range(0, len(donors), size):
+            part = donors[start : start + size]
+            table = [(Cell(arm.label), *(_cell(rows.get(arm.label, {}).get(d)) for d in part)) for arm in board.arms]
+            title = f"Transfer matrix, {recipe}{', continued' if start else ''}"
+            header = ("mitigation", *(f"made against {donor}" for donor in part))
+            sections.append(Section(title, header, tuple(table), "" if start else NOTE))
+    return sections
+
+
+def _mitigation(arm: Arm) -> str:
+    """How donors are named: as asked for, before labels are told apart."""
+    return str(arm.records[0].spec.get("mitigation"))
+
+
+def _cell(known: dict[str, Any] | None) -> Cell:
+    if known is None:
+        return Cell(UNKNOWN, None, "not measured: the two were not run together, or nothing was fooled")
+    seeds = f"{known['seeds']} seed{'' if known['seeds'] == 1 else 's'}"
+    return Cell(number(known["value"], "share"), known["value"], f"{known['n']} texts, {seeds}", f"({known['n']})")

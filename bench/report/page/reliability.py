@@ -1,0 +1,46 @@
+"""Reliability diagrams: what the victim was sure of, and how often it was right, in the bins of the board's ECE."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from bench.extraction import ECE_BINS
+from bench.report.page.script import short
+from bench.report.page.source import Tables, numbers
+from bench.stats import Array
+
+COLUMNS = {"calibrated": "confidence_calibrated", "raw": "confidence"}
+
+
+class Reliability:
+    """Per arm and mode the bins over the examples of all its seeds together."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[int, list[Array]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, arm: int, tables: Tables) -> None:
+        columns = tables.get("clean")
+        for mode, name in COLUMNS.items():
+            if name in columns and "correct" in columns:
+                self._seen[mode][arm].append(np.array([numbers(columns[name]), numbers(columns["correct"])]))
+
+    def data(self) -> dict[str, Any] | None:
+        found = {
+            mode: {str(arm): bins(*np.concatenate(seeds, axis=1)) for arm, seeds in arms.items()}
+            for mode, arms in self._seen.items()
+        }
+        return {"modes": found} if found else None
+
+
+def bins(confidence: Array, correct: Array, count: int = ECE_BINS) -> list[list[Any]]:
+    """[mean confidence, accuracy, examples] of equal-mass bins, from the least sure to the surest."""
+    known = ~(np.isnan(confidence) | np.isnan(correct))
+    confidence, correct = confidence[known], correct[known]
+    if not len(confidence):
+        return []
+    order = np.argsort(confidence, kind="stable")
+    parts = np.array_split(order, min(count, len(order)))
+    return [[short(float(confidence[p].mean())), short(float(correct[p].mean())), len(p)] for p in parts]

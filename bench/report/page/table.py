@@ -1,0 +1,145 @@
+"""A board as the page's table, cards, forest and trade-off charts see it: printed cells and the numbers behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bench import leaderboard, metrics
+from bench.board import Arm, Board
+from bench.report import sections, wording
+from bench.report.page.script import short
+from bench.report.sections import Cell, Section
+from bench.stats import Interval
+
+
+def keys(boards: Sequence[Board]) -> list[str]:
+    """A name for each board that stays the same when the page is written again, for links; unique."""
+    found: list[str] = []
+    for board in boards:
+        key = re.sub(r"[^A-Za-z0-9_.]+", "-", board.name).strip("-.")[:120]
+        found.append(key if key not in found else f"{key}-{len(found)}")
+    return found
+
+
+def summary(board: Board, key: str) -> dict[str, Any]:
+    """One line of the list of boards."""
+    best = next((arm for arm in board.arms if arm.rank == 1), None)
+    value = sections.measured(best.cells[board.score], metrics.of(board.score).unit) if best else None
+    return {
+        "key": key,
+        "name": board.name,
+        "task": board.task,
+        "model": board.model,
+        "tier": board.tier,
+        "arms": len(board.arms),
+        "runs": sum(len(arm.records) for arm in board.arms),
+        "score": wording.heading(board.score),
+        "best": best.label if best else None,
+        "value": value.text if value else None,
+        "better": sum(arm.verdict == "better" for arm in board.arms),
+        "worse": sum(arm.verdict == "worse" for arm in board.arms),
+        "failed": sum(len(arm.failures) for arm in board.arms),
+    }
+
+
+def content(board: Board) -> dict[str, Any]:
+    """Everything the page shows of a board at once; arms are named by their place."""
+    return {
+        "name": board.name,
+        "caption": wording.caption(board),
+        "legend": wording.legend(board),
+        "remarks": wording.remarks(board),
+        "score": board.score,
+        "metrics": {name: _metric(name) for name in board.metrics},
+        "arms": [_arm(arm, board) for arm in board.arms],
+        "sections": [
+            columns(section)
+            for section in _joined([sections.verdict(board), *sections.details(board), *_further(board)])
+        ],
+        "numbers": {name: [_numbers(arm.cells[name]) for arm in board.arms] for name in board.metrics},
+    }
+
+
+def columns(section: Section) -> dict[str, Any]:
+    """A section by columns: heading, whether it holds words, and its cells."""
+    made = [
+        {"head": head, "words": head in sections.WORDS, "cells": [_cell(row[place]) for row in section.rows]}
+        for place, head in enumerate(section.header)
+    ]
+    return {"title": section.title, "note": section.note, "columns": made}
+
+
+def _further(board: Board) -> list[Section]:
+    """What no table on paper has as a column of its own, such as the accuracy at each query budget."""
+    known = {base for _, bases, _ in sections.SECTIONS for base in bases} | {board.score, *leaderboard.CLEAN}
+    names = [name for name in board.metrics if name.partition(":")[0] not in known]
+    header = ("mitigation", *(wording.heading(name) for name in names))
+    rows = tuple(
+        (Cell(arm.label), *(sections.measured(arm.cells[name], metrics.of(name).unit) for name in names))
+        for arm in board.arms
+    )
+    return [Section("Budgets", header, rows, "Accuracy under attack by the queries a word.")] if names else []
+
+
+def _joined(found: Sequence[Section]) -> list[Section]:
+    """The page scrolls sideways, so a table that was cut in parts for paper is whole again."""
+    whole: list[Section] = []
+    for section in found:
+        if section.title.endswith(", continued"):
+            first = whole.pop()
+            rows = tuple(a + b[1:] for a, b in zip(first.rows, section.rows, strict=True))
+            whole.append(Section(first.title, first.header + section.header[1:], rows, first.note))
+        else:
+            whole.append(section)
+    return whole
+
+
+def _cell(cell: Cell) -> list[Any]:
+    """[printed, interval, number to sort by, hint], cut after the last that is known."""
+    parts: list[Any] = [cell.main, cell.rest or None, short(cell.number, 8), cell.hint or None]
+    while len(parts) > 1 and parts[-1] is None:
+        parts.pop()
+    return parts
+
+
+def _metric(name: str) -> dict[str, Any]:
+    about = metrics.of(name)
+    found = {"title": metrics.title(name), "unit": about.unit, "direction": about.direction}
+    return found | {"smallest": about.smallest_difference}
+
+
+def _arm(arm: Arm, board: Board) -> dict[str, Any]:
+    difference = arm.difference
+    return {
+        "label": arm.label,
+        "family": wording.family(arm) or None,
+        "rank": arm.rank,
+        "no_rank": arm.no_rank or None,
+        "verdict": arm.verdict or None,
+        "difference": difference and [short(x, 8) for x in (difference.value, difference.low, difference.high)],
+        "seeds_compared": difference and difference.seeds,
+        "difference_text": sections.points(difference, metrics.of(board.score).unit).text,
+        "p": None if arm.p_adjusted is None else sections.probability(arm.p_adjusted),
+        "flags": wording.flags(arm),
+        "masking": arm.masking,
+        "out": _ineligible(arm),
+        "failures": arm.failures,
+        "seeds": arm.seeds,
+    }
+
+
+def _ineligible(arm: Arm) -> str | None:
+    """Why an arm's robustness is no bargain whatever it costs; None where nothing speaks against it."""
+    if arm.below:
+        return arm.below
+    if arm.masking or arm.hides:
+        return "; ".join(arm.hides) or f"masking under {', '.join(arm.masking)}"
+    return ", ".join(arm.unhealthy) or None
+
+
+def _numbers(cell: Any) -> list[Any] | None:
+    if not isinstance(cell, Interval) or cell.value is None:
+        return None
+    return [short(x, 6) for x in (cell.value, cell.low, cell.high)]

@@ -1,0 +1,154 @@
+"""Boards and their records -> `index.html` and `page-<hash>/` beside it: one page, complete or not there.
+
+The folder is written under another name, renamed when it is whole, and only then does `index.html` (replaced in one
+step) point to it; a kill at any moment leaves the old page or the new one. The folder is named by its content, so the
+same records give the same bytes and a browser never mixes two reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.board import Board
+from bench.report import curves
+from bench.report.page import script, table
+from bench.report.page.budget import Budget
+from bench.report.page.examples import Examples
+from bench.report.page.health import Health
+from bench.report.page.reliability import Reliability
+from bench.report.page.runs import Runs
+from bench.report.page.source import Part, Tables
+from bench.report.page.transfer import Transfer
+from bench.store import Store, write_atomic
+from training.errors import UserError
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("colours.css", "page.css", "controls.css", "tables.css", "charts.css", "examples.css")
+# in the order in which a browser must run them
+SCRIPTS = (
+    "core.js", "chart.js", "table.js", "card.js", "forest.js", "pareto.js", "picker.js", "budget.js", "health.js",
+    "reliability.js", "transfer.js", "examples.js", "example.js", "runs.js", "app.js",
+)  # fmt: skip
+NAME = re.compile(r"page-[0-9a-f]{12}")
+ABANDONED = 3600  # seconds after which an unfinished folder is taken for one of a killed process
+
+
+def write(store: Store, boards: Sequence[Board], folder: Path) -> Path:
+    """Writes the page of `boards`, whose records are in `store`, into `folder`; returns the path of `index.html`.
+
+    Raises UserError when a record cannot be read or the folder not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=folder, prefix=".page-", suffix=".tmp"))
+        try:
+            _fill(building, store, boards)
+            place = _settle(building, folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        write_atomic(folder / "index.html", _index(place.name, boards).encode("utf8"))
+        _sweep(folder, place)
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}' ({error.strerror}); choose another folder with --out.") from error
+    return folder / "index.html"
+
+
+def _fill(building: Path, store: Store, boards: Sequence[Board]) -> None:
+    for name in (*STYLES, *SCRIPTS):
+        shutil.copyfile(TEMPLATES / name, building / name)
+    data = building / "data"
+    data.mkdir()
+    keys = table.keys(boards)
+    script.write(
+        data,
+        "manifest",
+        {
+            "boards": [table.summary(board, key) for board, key in zip(boards, keys, strict=True)],
+            "labels": [{**table.columns(section)} for section in curves.fewer_labels(boards)],
+        },
+    )
+    for number, board in enumerate(boards):
+        present = _parts(data, number, store, board)
+        script.write(data, f"board-{number}", {**table.content(board), **present})
+
+
+def _parts(data: Path, number: int, store: Store, board: Board) -> dict[str, Any]:
+    """Writes one file per part of a board, and returns which parts there are; each record is read once."""
+    examples = Examples(data, number, sum(len(arm.records) for arm in board.arms))
+    parts: dict[str, Part] = {
+        "budget": Budget(), "reliability": Reliability(), "health": Health(), "transfer": Transfer(),
+        "runs": Runs(board),
+    }  # fmt: skip
+    for place, arm in enumerate(board.arms):
+        for spec_id in (record.spec_id for record in arm.records):
+            tables = Tables(store, store.read(spec_id))
+            try:
+                for part in (examples, *parts.values()):
+                    part.add(place, tables)
+            except (KeyError, ValueError, TypeError) as error:
+                raise UserError(
+                    f"record '{spec_id}': a table is not as this suite writes it ({error}); "
+                    "delete the record and run again to redo it."
+                ) from error
+    present = []
+    for name, part in parts.items():
+        if (value := part.data()) is not None:
+            script.write(data, f"{name}-{number}", value)
+            present.append(name)
+    return {"parts": present, "examples": examples.data()}
+
+
+def _settle(building: Path, folder: Path) -> Path:
+    """Renames the finished folder after its content; an equal one that is already there stays."""
+    place = folder / f"page-{digest(building)}"
+    building.chmod(0o777 & ~_umask())
+    if place.exists():
+        if digest(place) == digest(building):
+            return place
+        shutil.rmtree(place)
+    building.rename(place)
+    return place
+
+
+def digest(folder: Path) -> str:
+    """12 hex digits over the names and contents of all files below a folder."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _index(place: str, boards: Sequence[Board]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    names = [board.name for board in boards]
+    template = environment.get_template("index.html")
+    return template.render(place=place, styles=STYLES, scripts=SCRIPTS, boards=names) + "\n"
+
+
+def _sweep(folder: Path, place: Path) -> None:
+    """Removes the folders of earlier pages, and unfinished ones that nobody is writing any more."""
+    for path in folder.glob("page-*"):
+        if path != place and NAME.fullmatch(path.name) and (path / "data" / "manifest.js").is_file():
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".page-*.tmp"):
+        if time.time() - path.stat().st_mtime > ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)

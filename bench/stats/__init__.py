@@ -1,0 +1,60 @@
+"""Intervals, paired tests and multiplicity control: pure functions of arrays, a leaf (numpy and scipy only).
+
+Samples come as a (seeds, examples) array: every seed of an arm is scored on the same examples. NaN is unknown: a seed
+without any value is dropped, then every example that is unknown for a remaining seed; `n` says how many examples were
+left. An interval that cannot be known is None, never zero wide.
+
+What it holds, simulated (tests/bench/test_stats.py): COVERAGE
+"""
+
+from bench.stats.components import LEVEL, Array, Pool, Spread, Squares, known, mean_variance, pool, spread, squares
+from bench.stats.families import Signs, benjamini_hochberg, holm, letters, rank_intervals, sign_test
+from bench.stats.intervals import Interval, count_interval, mean_interval, ratio_interval, seed_interval
+from bench.stats.paired import (
+    ROUNDS,
+    Difference,
+    NonInferiority,
+    cohen_h,
+    influence,
+    mcnemar,
+    non_inferiority,
+    paired_bootstrap,
+    paired_spread,
+    permutation,
+    standardised,
+)
+
+__all__ = [
+    "LEVEL",
+    "ROUNDS",
+    "Array",
+    "Difference",
+    "Interval",
+    "NonInferiority",
+    "Pool",
+    "Signs",
+    "Spread",
+    "Squares",
+    "benjamini_hochberg",
+    "cohen_h",
+    "count_interval",
+    "holm",
+    "influence",
+    "known",
+    "letters",
+    "mcnemar",
+    "mean_interval",
+    "mean_variance",
+    "non_inferiority",
+    "paired_bootstrap",
+    "paired_spread",
+    "permutation",
+    "pool",
+    "rank_intervals",
+    "ratio_interval",
+    "seed_interval",
+    "sign_test",
+    "spread",
+    "squares",
+    "standardised",
+]

@@ -1,0 +1,321 @@
+"""The material of the report page: known answers for every chart, the same bytes again, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import leaderboard, reading, scale
+from bench.report.page import examples, script, source, table, write
+from bench.report.page.budget import Budget, accuracy, grid
+from bench.report.page.health import Health, thin
+from bench.report.page.reliability import bins
+from bench.report.page.runs import Runs
+from bench.report.page.transfer import Transfer
+from bench.store import Store
+from tests.bench.conftest import attack_table, make_record, make_tables
+
+Fill = Callable[..., Store]
+STRONG = {"aua": {"deepwordbug": 0.9, "textfooler": 0.85}}
+
+
+def made(store: Store, folder: Path) -> Path:
+    return write.write(store, leaderboard.build(store), folder)
+
+
+def place_of(index: Path) -> Path:
+    found = re.findall(r'src="(page-[0-9a-f]{12})/', index.read_text(encoding="utf8"))
+    assert len(set(found)) == 1
+    return index.parent / found[0]
+
+
+def read(index: Path, name: str) -> Any:
+    text = (place_of(index) / "data" / f"{name}.js").read_text(encoding="ascii")
+    told, _, value = text.removeprefix("temper.data(").removesuffix(");\n").partition(",")
+    assert json.loads(told) == name
+    return json.loads(value)
+
+
+def stored(tmp_path: Path, tables: dict[str, pd.DataFrame], **changes: Any) -> source.Tables:
+    store = Store(tmp_path / "one", write=True)
+    record = store.write(make_record(**changes), tables)
+    return source.Tables(store, record)
+
+
+def test_accuracy_falls_where_the_attacks_succeeded() -> None:
+    columns = {
+        "status": ["success", "success", "failed", "skipped", "error"],
+        "queries": [20, 40, 500, 1, None],
+        "words": [10, 10, 10, 10, 10],
+    }
+    # of four known texts three were right before; one falls at 2 queries a word, one at 4
+    found = accuracy(columns, np.array([1.0, 1.99, 2.0, 3.0, 4.0, 50.0]))
+    assert found is not None
+    assert found.tolist() == [0.75, 0.75, 0.5, 0.5, 0.25, 0.25]
+    assert accuracy({"status": ["error"], "queries": [None], "words": [3]}, grid(50)) is None
+    one_query = {"status": ["success"], "queries": [1], "words": [2]}
+    assert accuracy(one_query, np.array([0.25])).tolist() == [0.0]  # type: ignore[union-attr]
+
+
+def test_a_budget_curve_ends_at_the_accuracy_under_attack(filled: Fill, tmp_path: Path) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG})
+    (board,) = leaderboard.build(store)
+    part = Budget()
+    for place, arm in enumerate(board.arms):
+        for record in arm.records:
+            part.add(place, source.Tables(store, store.read(record.spec_id)))
+    data = part.data()
+    assert data is not None
+    for attack in data["attacks"]:
+        for place, line in attack["arms"].items():
+            cell = board.arms[int(place)].cells[f"aua_{attack['mode']}:{attack['recipe']}"]
+            assert line["mean"][-1] == pytest.approx(cell.value, abs=1e-4)  # type: ignore[union-attr]
+            assert line["low"][-1] <= line["mean"][-1] <= line["high"][-1]
+
+
+def test_bins_hold_equally_many_texts() -> None:
+    confidence = np.array([0.9, 0.6, 0.8, 0.7, np.nan])
+    assert bins(confidence, np.array([1.0, 0.0, 1.0, 1.0, 1.0]), 2) == [[0.65, 0.5, 2], [0.85, 1, 2]]
+    assert bins(np.array([np.nan]), np.array([1.0])) == []
+
+
+def test_thinning_takes_medians_and_keeps_gaps() -> None:
+    values = np.array([1.0, 2.0, 30.0, np.nan, np.nan, np.nan])
+    found = thin(np.arange(6.0), values, 2)
+    assert found[0].tolist() == [1.0, 4.0]
+    assert found[1][0] == 2.0
+    assert np.isnan(found[1][1])
+
+
+def test_layers_stand_from_bottom_to_top_and_zero_is_a_gap(tmp_path: Path) -> None:
+    names = ("norm:head", "norm:layer.01", "norm:embeddings", "norm:layer.00")
+    telemetry = pd.DataFrame({"step": [1, 2], "loss": [0.7, 0.6], **{name: [0.5, 0.0] for name in names}})
+    tables = stored(tmp_path, {"telemetry": telemetry})
+    part = Health()
+    part.add(0, tables)
+    data = part.data()
+    assert data is not None
+    assert data["layers"] == ["embeddings", "layer.00", "layer.01", "head"]
+    assert data["arms"]["0"]["head"] == [[1, 2], [0.5, None]]
+    assert data["arms"]["0"]["loss"] == [[1, 2], [0.7, 0.6]]
+
+
+def test_the_transfer_matrix_counts_by_donor(tmp_path: Path) -> None:
+    rows = [("fgm", "a", True), ("fgm", "b", False), ("baseline", "a", True), ("fgm", "c", None)]
+    frame = pd.DataFrame(rows, columns=["donor", "id", "correct"])
+    plain = pd.DataFrame({"id": ["a", "b"], "correct": [True, False]})
+    tables = stored(tmp_path, {"transfer:textfooler": frame, "transfer:deepwordbug": plain})
+    part = Transfer()
+    part.add(3, tables)
+    assert part.data() == {
+        "donors": ["baseline", "fgm"],
+        "recipes": {"deepwordbug": {"3": [[1, 2], None]}, "textfooler": {"3": [[1, 1], [1, 2]]}},
+    }
+
+
+def test_runs_name_what_failed(tmp_path: Path) -> None:
+    table_ = attack_table(np.array([1, 0, 0]), ["failed", "error", "error"])
+    tables = stored(tmp_path, {"attack:textfooler:raw": table_})
+    store = Store(tmp_path / "one")
+    part = Runs(leaderboard.build(store)[0])
+    part.add(0, tables)
+    (row,) = (part.data() or {})["rows"]
+    assert row["errors"] == [["textfooler:raw", "boom", 2]]
+    assert row["seconds"] == 13.5
+
+
+def test_json_in_a_script_stays_text() -> None:
+    hostile = "</script><!-- \u2028 \u00e9 ' \" \\"
+    text = script.encode({"a": hostile})
+    assert text.isascii()
+    assert "<" not in text
+    assert json.loads(text) == {"a": hostile}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        script.encode(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"), [(0.123456, 0.1235), (2.0, 2), (float("nan"), None), (None, None), ("x", None), (7, 7)]
+)
+def test_short_numbers(value: Any, printed: Any) -> None:
+    assert script.short(value) == printed
+
+
+def test_the_page_prints_what_the_leaderboard_prints(filled: Fill, tmp_path: Path) -> None:
+    from bench.report import sections
+
+    store = filled("r", {"baseline": {}, "fgm": STRONG})
+    index = made(store, tmp_path / "out")
+    (board,) = leaderboard.build(store)
+    shown = read(index, "board-0")
+    for section in (sections.verdict(board), *sections.details(board)):
+        title = section.title.removesuffix(", continued")
+        columns = next(one for one in shown["sections"] if one["title"] == title)["columns"]
+        for place, head in enumerate(section.header):
+            cells = next(column for column in columns if column["head"] == head)["cells"]
+            assert [" ".join(filter(None, cell[:2])) for cell in cells] == [row[place].text for row in section.rows]
+
+
+def test_every_metric_of_the_board_is_a_column(filled: Fill, tmp_path: Path) -> None:
+    from bench.report import wording
+
+    (board,) = leaderboard.build(filled("r", {"baseline": {}, "fgm": STRONG}))
+    heads = {column["head"] for section in table.content(board)["sections"] for column in section["columns"]}
+    assert {wording.heading(name) for name in board.metrics} - heads == set()
+
+
+def test_the_same_records_give_the_same_page(filled: Fill, tmp_path: Path) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG})
+    first, second = made(store, tmp_path / "one"), made(Store(store.folder), tmp_path / "two")
+    assert first.read_bytes() == second.read_bytes()
+    assert place_of(first).name == f"page-{write.digest(place_of(first))}"
+    assert place_of(first).name == place_of(second).name
+
+
+def test_an_older_page_goes_and_what_is_not_ours_stays(filled: Fill, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    old = place_of(made(filled("r", {"baseline": {}}), folder))
+    (folder / "page-notes").mkdir()
+    (folder / "page-0123456789ab").mkdir()
+    new = place_of(made(filled("s", {"baseline": {}, "fgm": STRONG}), folder))
+    assert old != new
+    assert not old.exists()
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        ["index.html", new.name, "page-0123456789ab", "page-notes"]
+    )
+
+
+def test_examples_that_wait_on_disk_are_the_same(filled: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG})
+    monkeypatch.setattr(examples, "PIECE_BYTES", 50_000)
+    whole = place_of(made(store, tmp_path / "one"))
+    monkeypatch.setattr(examples, "BUFFER", 7)
+    spilled = place_of(made(store, tmp_path / "two"))
+    assert whole.name == spilled.name
+    assert len(list(whole.glob("data/examples-0-piece-*.js"))) > 5
+    assert not list(spilled.glob("data/.*"))
+
+
+def test_an_example_knows_its_outcomes(filled: Fill, tmp_path: Path) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG}, seeds=2)
+    index = made(store, tmp_path / "out")
+    board, first = read(index, "board-0"), read(index, "examples-0-piece-0")[0]
+    assert (first["id"], first["text"], board["examples"]["texts"]) == ("text-0", "text 0", 50)
+    assert len(first["o"]) == 2 * 2 * 4
+    fooled = [row for row in first["o"] if row[3] == "s"]
+    assert {row[4] for row in fooled} <= {0}
+    assert first["versions"] == (["texxt 0"] if fooled else [])
+    listed = read(index, "examples-0-index-0")[0]
+    assert listed == ["text-0", 0, "text 0", len(fooled), 16]
+    letters = read(index, "examples-0-arm-0")
+    assert sorted(letters) == sorted(f"{attack}|{seed}" for attack in range(4) for seed in range(2))
+    assert all(len(line) == 50 and set(line) <= set("sf") for line in letters.values())
+
+
+def test_tables_of_several_thousand_rows_are_read_from_parquet(tmp_path: Path) -> None:
+    store = Store(tmp_path / "big", write=True)
+    survived = np.arange(1500) % 3 > 0
+    store.write(make_record(), {"attack:textfooler:calibrated": attack_table(survived)})
+    index = made(store, tmp_path / "out")
+    letters = read(index, "examples-0-arm-0")["0|0"]
+    assert (letters.count("s"), letters.count("f")) == (500, 1000)
+    assert read(index, "board-0")["examples"]["pieces"] == 2
+
+
+def test_an_empty_store_and_an_unreadable_table(tmp_path: Path) -> None:
+    index = made(Store(tmp_path / "none"), tmp_path / "out")
+    assert read(index, "manifest") == {"boards": [], "labels": []}
+    store = Store(tmp_path / "torn", write=True)
+    store.write(make_record(), {"transfer:textfooler": pd.DataFrame({"id": ["a"], "correct": [True]})})
+    boards = leaderboard.build(store)
+    store.write(make_record(), {"transfer:textfooler": pd.DataFrame({"id": ["a"]})}, replace=True)
+    with pytest.raises(Exception, match="a table is not as this suite writes it"):
+        write.write(store, boards, tmp_path / "out")
+    assert read(index, "manifest") == {"boards": [], "labels": []}
+    assert not list((tmp_path / "out").glob(".page-*"))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from bench import leaderboard, reading, scale
+from bench.report.page import write
+from bench.store import Store
+store = Store(sys.argv[1])
+boards = leaderboard.build(store)
+print("ready", flush=True)
+write.write(store, boards, Path(sys.argv[2]))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_page(filled: Fill, tmp_path: Path) -> None:
+    folder, stores = tmp_path / "out", [filled(f"r{i}", {"baseline": {}, "fgm": STRONG}, seeds=2 + i) for i in (0, 1)]
+    started = time.perf_counter()
+    made(stores[0], folder)
+    lasts = time.perf_counter() - started
+    seen = set()
+    for step in range(3):
+        command = [sys.executable, "-c", WRITER, str(stores[step % 2 == 0].folder), str(folder)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        time.sleep(lasts * (0.2 + 0.3 * step))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        place = place_of(folder / "index.html")
+        assert place.name == f"page-{write.digest(place)}"
+        seen.add(place.name)
+    made(stores[1], folder)
+    assert place_of(folder / "index.html").name == f"page-{write.digest(place_of(folder / 'index.html'))}"
+    assert seen
+
+
+def test_any_number_of_workers_reads_the_same(filled: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG}, seeds=2)
+    monkeypatch.setattr(reading, "CHUNK", 2)
+    alone, shared = (reading.read_all(store, workers) for workers in (1, 2))
+    assert (
+        [record for record, _ in alone]
+        == [record for record, _ in shared]
+        == [record.model_copy(update={"tables": {}}) for record in store]
+    )
+    for (_, first), (_, second) in zip(alone, shared, strict=True):
+        assert first.keys() == second.keys()
+        assert all(first[name].ids == second[name].ids for name in first)
+        assert all(np.array_equal(first[name].top, second[name].top, equal_nan=True) for name in first)
+
+
+def test_the_scale_records_are_in_the_real_schema(tmp_path: Path) -> None:
+    scale.fill(tmp_path / "r", 2 * scale.SEEDS)
+    (board,) = leaderboard.build(Store(tmp_path / "r"))
+    assert [arm.label for arm in board.arms if arm.verdict == "baseline"] == ["baseline"]
+    assert len(board.metrics) > 20
+    assert scale.measure(tmp_path / "r", tmp_path / "out")["page"] > 0
+
+
+def test_the_page_is_written_without_torch() -> None:
+    code = "import bench.report.page.write, sys; print({'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_settings_keep_their_words(tmp_path: Path) -> None:
+    store = Store(tmp_path / "two", write=True)
+    for rate in (1e-4, 5e-5):
+        record = make_record("fgm", 0, spec={"settings": {"learning_rate": rate}}, spec_id=f"a{rate}")
+        store.write(record, make_tables("fgm", 0, accuracy=0.8, aua={}, raw_bonus=0, n=20, attacked=5, noise=0))
+    index = made(store, tmp_path / "out")
+    rates = [spec["settings"]["learning_rate"] for spec in read(index, "runs-0")["specs"].values()]
+    assert sorted(rates) == [5e-5, 1e-4]
