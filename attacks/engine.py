@@ -98,13 +98,14 @@ def fingerprint(
 ) -> dict[str, str | int]:
     """What must agree for two sets of outcomes to be comparable."""
     name, module = _open(recipe)
+    needs = {*module.NEEDS, *regimes.NEEDS[regime]}
     return {
         "name": name,
         "version": module.VERSION,
         "engine": VERSION,
         "kind": module.KIND,
         "components": module.COMPONENTS,
-        "lexicon": lexicon.fingerprint if {*module.NEEDS, *regimes.NEEDS[regime]} - {"stopwords"} else "stopwords",
+        "lexicon": lexicon.fingerprint_for(needs) if needs - {"stopwords"} else "stopwords",
         "textattack": version("textattack"),
         "budget_per_word": budget_per_word,
         **({} if getattr(module, "RANKED", True) else {"ranked": False}),

@@ -6,7 +6,6 @@ same way, the cause is one of these and not a mitigation. `temper bisect` says w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +36,8 @@ class Drift:
         signs, unit = self.signs, metrics.of(self.metric).unit
         total = signs.down + signs.up + signs.equal
         found = (
-            f"{metrics.title(self.metric)}: {signs.down} of {total} arms lower, {signs.up} higher, {signs.equal} equal, "
-            f"mean {signed(signs.mean, unit)} points, p = {self.p:.2g} (sign test)"
+            f"{metrics.title(self.metric)}: {signs.down} of {total} lower, {signs.up} higher, {signs.equal} equal, "
+            f"mean {signed(signs.mean, unit)}{' points' if unit == 'share' else ''}, p = {self.p:.2g} (sign test)"
         )
         if self.verdict == "quiet":
             return f"no suite-wide drift: {found}"
@@ -84,7 +83,7 @@ def of_table(path: Path, metric: str = "clean_accuracy", smallest: float | None 
     return find({metric: differences}, {metric: limit})[0]
 
 
-def _read(path: Path, unit: str) -> Sequence[float]:
+def _read(path: Path, unit: str) -> list[float]:
     try:
         table = pd.read_csv(path, comment="#")
     except (OSError, ValueError) as error:

@@ -19,18 +19,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from rich.table import Table
-from rich.text import Text
 
-from bench import drift, metrics, stats
+from bench import drift, gate_words, metrics, stats
 from bench.drift import Drift
-from bench.report.sections import number, signed
+from bench.gate_words import Cell, Word, advise, sentence
 from bench.sides import Side, changes, differing, failures, numbered, pairs, sides
-from bench.stats import Difference
 from bench.store import Store
 from training.errors import UserError
 
 Status = Literal["same", "better", "worse", "not_comparable"]
-Word = Literal["worse", "better", "same", "not shown"]
 EXIT_CODES: dict[str, int] = {"same": 0, "better": 0, "worse": 1, "not_comparable": 3}
 GATED = ("clean_accuracy", "entity_f1", "aua_calibrated", "aua_raw", "entity_f1_attacked")
 ALPHA = 0.05
@@ -55,19 +52,6 @@ class Verdict:
     apart: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
     drifts: list[Drift] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One comparison that could be made."""
-
-    name: str
-    metric: str
-    before: float
-    after: float
-    difference: Difference
-    smallest: float
-    changed: tuple[str, ...] = ()
 
 
 @dataclass
@@ -121,20 +105,6 @@ def check(
         comparable.append(Pair(name, key[:3], old, new, tuple(changes(old, new))))
     cells = _cells(comparable, limits, found)
     return _verdict(cells, found, non_inferiority)
-
-
-def table(verdict: Verdict) -> Table:
-    """The compared cells as a rich table."""
-    made = Table(title=f"verdict: {verdict.status.replace('_', ' ')}", title_justify="left", header_style="bold")
-    for column in ("cell", "metric", "before", "after", "difference, points", "p (Holm)", "verdict"):
-        made.add_column(column, justify="left" if column in ("cell", "metric", "verdict") else "right")
-    for row in verdict.rows.to_dict(orient="records"):
-        unit = metrics.of(row["metric"]).unit
-        before, after = (number(row[key], unit) for key in ("before", "after"))
-        difference, p = _points(unit, row["difference"], row["low"], row["high"]), f"{row['p_holm']:.4f}"
-        texts = (row["cell"], metrics.title(row["metric"]), before, after, difference, p, row["verdict"])
-        made.add_row(*(Text(str(text)) for text in texts))
-    return made
 
 
 def _limits(thresholds: Mapping[str, float]) -> dict[str, float]:
@@ -203,9 +173,9 @@ def _verdict(cells: list[Cell], found: Found, non_inferiority: bool) -> Verdict:
     sentences: dict[str, list[str]] = {"worse": list(found.lost), "not shown": [], "better": [], "same": []}
     for cell, p in zip(cells, _corrected(cells), strict=True):
         word = _margin_word(cell) if non_inferiority else _word(cell, p)
-        sentences[word].append(_sentence(cell, p, word))
+        sentences[word].append(sentence(cell, p, word))
         if word == "worse":
-            advice += [f"{cell.name}: {_advice(cell)}"]
+            advice += [f"{cell.name}: {advise(cell)}"]
         rows.append(_row(cell, p, word))
     drifts = _drifts(cells)
     failing = [*sentences["worse"], *(one.text for one in drifts if one.verdict == "worse"), *sentences["not shown"]]
@@ -279,31 +249,6 @@ def _margin_word(cell: Cell) -> Word:
     return {"shown": "same", "refuted": "worse", "open": "not shown"}[found]  # type: ignore[return-value]
 
 
-def _sentence(cell: Cell, p: float, word: str) -> str:
-    difference, unit = cell.difference, metrics.of(cell.metric).unit
-    before, after = (f"{value:.3f}" for value in (cell.before, cell.after))
-    end = word
-    if word == "not shown":
-        margin = signed(cell.smallest, unit).lstrip("+")
-        end = f"not shown to be worse by no more than {margin}; more seeds or texts would tell (temper plan)"
-    points = f"{_points(unit, difference.value, difference.low, difference.high)}{' points' if unit == 'share' else ''}"
-    return (
-        f"{cell.name} / {metrics.title(cell.metric)}: {before} -> {after}, {points}, "
-        f"p = {p:.2g} after Holm (n = {difference.n}, {difference.seeds} seeds): {end}"
-    )
-
-
-def _advice(cell: Cell) -> str:
-    """What to do about a regression: undo a changed setting, or find out which of data, libraries, code it was."""
-    if cell.changed:
-        return (
-            f"the settings changed ({'; '.join(cell.changed)}); set them back and run again, or, if that was meant, "
-            "make the candidate the new baseline (temper release)"
-        )
-    return "its settings are the same; `temper bisect` with the same two folders tells data, libraries, code and noise"
-
-
-def _points(unit: str, value: float, low: float | None, high: float | None) -> str:
-    if low is None or high is None or low != low or high != high:
-        return signed(value, unit)
-    return f"{signed(value, unit)} [{signed(low, unit)}, {signed(high, unit)}]"
+def table(verdict: Verdict) -> Table:
+    """The compared cells as a rich table."""
+    return gate_words.table(verdict.rows, verdict.status)

@@ -23,6 +23,7 @@ DRIFT_RECIPE = "textfooler"
 # the modules that decide what a training run computes; fetching, listing and data readers do not (data have a hash)
 LOOP = ("alignment", "first_position", "hooks", "loop", "model", "passes", "stack", "telemetry")
 SPANS = "training/span_head.py"
+EVALUATION_CODE = ("bench/stages.py", "bench/tagging.py", "training/calibration.py", "training/ner_metrics.py")
 TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "attacks/batching.py", "training/mitigations/_*.py")
 
 
@@ -53,12 +54,14 @@ def mitigation_code(name: str) -> tuple[str, ...]:
     return (f"training/mitigations/{name}.py", *getattr(plugin, "USES", ()))
 
 
-def train_key(spec: Spec) -> str:
+def train_code(spec: Spec) -> tuple[str, ...]:
     spans = (SPANS,) if spec.settings.get("head") == "span" else ()
+    return (*TRAINING_CODE, *spans, *(pattern for m in spec.mitigations for pattern in mitigation_code(m.name)))
+
+
+def train_key(spec: Spec) -> str:
     return stage_key(
-        code=code_hash(
-            *TRAINING_CODE, *spans, *(pattern for m in spec.mitigations for pattern in mitigation_code(m.name))
-        ),
+        code=code_hash(*train_code(spec)),
         libraries=versions("torch", "transformers", "accelerate", "peft", "tokenizers"),
         device=device().type,
         task=spec.task_fingerprint,
@@ -74,7 +77,7 @@ def evaluate_key(spec: Spec) -> str:
     sizes = spec.sizes
     return stage_key(
         train=train_key(spec),
-        code=code_hash("bench/stages.py", "bench/tagging.py", "training/calibration.py", "training/ner_metrics.py"),
+        code=code_hash(*EVALUATION_CODE),
         sizes=[sizes.validation, sizes.test, sizes.out_of_domain],
     )
 
@@ -126,18 +129,22 @@ def drift_recipe(spec: Spec) -> str:
     return DRIFT_RECIPE if DRIFT_RECIPE in ranked or not ranked else ranked[0]
 
 
+def explain_code(spec: Spec) -> tuple[str, ...]:
+    return (
+        "explain/*.py",
+        "explain/methods/_*.py",
+        *(f"explain/methods/{name}.py" for name in spec.explainers),
+        "bench/explaining.py",
+        "bench/entity_explaining.py",
+        "bench/edits.py",
+        "bench/marks.py",
+        "training/mitigations/_rationales.py",
+    )
+
+
 def explain_key(spec: Spec) -> str:
     return stage_key(
-        code=code_hash(
-            "explain/*.py",
-            "explain/methods/_*.py",
-            *(f"explain/methods/{name}.py" for name in spec.explainers),
-            "bench/explaining.py",
-            "bench/entity_explaining.py",
-            "bench/edits.py",
-            "bench/marks.py",
-            "training/mitigations/_rationales.py",
-        ),
+        code=code_hash(*explain_code(spec)),
         libraries=versions("captum"),
         attack=attack_key(spec, drift_recipe(spec), "calibrated"),
         explainers=list(spec.explainers),
@@ -154,6 +161,14 @@ def invariance_key(spec: Spec) -> str:
         ),
         attacked=spec.sizes.attacked,
     )
+
+
+def code_of_stages(spec: Spec) -> dict[str, str]:
+    """Stage -> the hash of its own code alone, so that `temper bisect` can name the stage whose code changed."""
+    found = {"train": code_hash(*train_code(spec)), "evaluate": code_hash(*EVALUATION_CODE)}
+    for recipe in spec.recipes:
+        found[f"attack:{recipe}"] = code_hash("attacks/*.py", *attack_code(recipe, attack_mode(recipe)))
+    return found | {"explain": code_hash(*explain_code(spec))}
 
 
 def cell_key(spec: Spec) -> str:

@@ -211,8 +211,8 @@ def compare(
     half = len(common)
     if bottom is None:
         return stats.paired_bootstrap(top[:half], top[half:], rounds=rounds, lent=lent)
-    weights = {"a_weight": bottom[:half], "b_weight": bottom[half:]}
-    return stats.paired_bootstrap(top[:half], top[half:], **weights, rounds=rounds, lent=lent)
+    first, second = bottom[:half], bottom[half:]
+    return stats.paired_bootstrap(top[:half], top[half:], a_weight=first, b_weight=second, rounds=rounds, lent=lent)
 
 
 def lend(name: str, arms: Iterable[Mapping[int, Values]]) -> stats.Pool | None:

@@ -140,6 +140,7 @@ def finish(job: Job, tick: Tick, before: Mapping[str, StageResult]) -> str:
             "data": job.spec.task_fingerprint,
             "model": job.spec.model_fingerprint,
             "stages": keys.cell_key(job.spec),
+            "code": keys.code_of_stages(job.spec),  # type: ignore[dict-item]
             **recipes,
         },
         stages=results,

@@ -84,9 +84,9 @@ def _mitigations(variants: dict[str, Side]) -> list[str]:
 
 def configs(record: Record) -> list[tuple[str, dict[str, Any]]]:
     """(name, version and hyper-parameters) of every mitigation of a record, in the order in which they are stacked."""
-    listed = record.spec.get("mitigations")
+    listed: Any = record.spec.get("mitigations")
     return [
-        (str(one.get("name")), {"version": one.get("version"), **dict(one.get("config") or {})})  # type: ignore[call-overload]
+        (str(one.get("name")), {"version": one.get("version"), **(one.get("config") or {})})
         for one in (listed if isinstance(listed, list) else [])
         if isinstance(one, dict)
     ]

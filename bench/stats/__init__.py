@@ -19,7 +19,7 @@ from bench.stats.paired import (
     mcnemar,
     non_inferiority,
     paired_bootstrap,
-    paired_spread,
+    paired_squares,
     permutation,
     standardised,
 )
@@ -47,7 +47,7 @@ __all__ = [
     "mean_variance",
     "non_inferiority",
     "paired_bootstrap",
-    "paired_spread",
+    "paired_squares",
     "permutation",
     "pool",
     "rank_intervals",

@@ -83,7 +83,7 @@ def squares(values: Array) -> Squares:
 class Pool:
     """What the arms scored with one metric say about its spread over seeds: a variance and the df it is known with."""
 
-    variance: float
+    variance: Any
     df: float
 
 

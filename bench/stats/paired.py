@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import bdtr
 
-from bench.stats.components import LEVEL, Array, Pool, Spread, examples_spread, known, spread, squares
+from bench.stats.components import LEVEL, Array, Pool, Squares, examples_spread, known, spread, squares
 
 ROUNDS = 10_000
 NonInferiority = Literal["shown", "refuted", "open"]
@@ -78,19 +78,14 @@ def paired_bootstrap(
     )
 
 
-def paired_spread(
-    a: Array, b: Array, *, a_weight: Array | None = None, b_weight: Array | None = None, lent: Pool | None = None
-) -> tuple[float, Spread] | None:
-    """(difference b - a, its spread over seeds and examples), without a bootstrap; None where there is no spread.
-
-    For many pairs at once: `Spread.p` and `half_width` give the test and the interval.
-    """
+def paired_squares(
+    a: Array, b: Array, *, a_weight: Array | None = None, b_weight: Array | None = None
+) -> Squares | None:
+    """The mean squares of the linearised difference b - a; None without two known seeds and two known examples."""
     arrays = _arrays(a, b, a_weight, b_weight)
-    if arrays is None or arrays[0].shape[0] < 2 or arrays[0].shape[1] < 2:
+    if arrays is None or min(arrays[0].shape) < 2:
         return None
-    value, influence = _linearised(*arrays)
-    found = spread(squares(influence), lent)
-    return (value, found) if found.variance > 0 else None
+    return squares(_linearised(*arrays)[1])
 
 
 def influence(values: Array, weights: Array | None = None) -> Array:

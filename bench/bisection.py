@@ -1,0 +1,190 @@
+"""Why did the gate fire: data, libraries, code, settings or noise? What two sets of records say, and one run more.
+
+The records name what differs between the two sides of every arm; nothing is computed for that. Noise is told by
+running the worst cell of the candidate once more, with today's code: where the same Spec gives the same outcomes, the
+difference is no chance of the machine; where it does not, the spread of the two runs is the noise floor.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import metrics
+from bench.gate import Verdict
+from bench.record import Record
+from bench.sides import Side, changes, pairs, sides
+from bench.store import Store
+from training.errors import UserError
+
+LIBRARIES = ("torch", "transformers", "textattack", "captum", "tokenizers", "peft", "accelerate", "numpy", "nltk")
+MACHINE = ("python", "platform", "cpu", "device", "threads")
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What differs between two sets of records, by kind, as sentences; an empty list means nothing of that kind."""
+
+    data: list[str]
+    settings: list[str]
+    libraries: list[str]
+    code: list[str]
+    machine: list[str]
+
+    def lines(self) -> list[str]:
+        """One line per kind, then what follows from them."""
+        found = [f"{kind}: {'; '.join(some) if some else 'no difference'}" for kind, some in vars(self).items()]
+        named = [kind for kind, some in vars(self).items() if some]
+        if not named:
+            return [*found, "nothing that the records name differs: what moved is noise, or lies outside the records"]
+        if len(named) == 1:
+            return [*found, f"one kind of thing differs: {named[0]}; noise apart, the difference comes from it"]
+        return [*found, f"{len(named)} kinds differ ({', '.join(named)}): go back in one at a time and run again"]
+
+
+def causes(baseline: Store, candidate: Store) -> Causes:
+    """Reads the causes off two sets of records. Raises UserError where a record cannot be read."""
+    found: dict[str, dict[str, None]] = {kind: {} for kind in ("data", "settings", "libraries", "code", "machine")}
+    for key, old, new in pairs(sides(baseline), sides(candidate)):
+        if new is None:
+            continue
+        for seed in sorted(old.records.keys() & new.records.keys()):
+            for kind, texts in _of(key[3], old.records[seed], new.records[seed]).items():
+                found[kind] |= dict.fromkeys(texts)
+        found["settings"] |= dict.fromkeys(changes(old, new))
+    return Causes(**{kind: list(texts) for kind, texts in found.items()})
+
+
+def _of(arm: str, old: Record, new: Record) -> dict[str, list[str]]:
+    first, second = old.fingerprints, new.fingerprints
+    data = [
+        f"{key} {_brief(first[key])} -> {_brief(second[key])}"
+        for key in sorted(first.keys() & second.keys())
+        if key not in ("stages", "code") and first[key] != second[key]
+    ]
+    settings = [
+        f"{arm}: {key} {_brief(old.spec.get(key))} -> {_brief(new.spec.get(key))}"
+        for key in ("settings", "sizes", "budget_per_word", "regime", "recipes", "explainers")
+        if old.spec.get(key) != new.spec.get(key)
+    ]
+    packages = [_mapping(one.environment.get("packages")) for one in (old, new)]
+    libraries = [
+        f"{name} {packages[0].get(name)} -> {packages[1].get(name)}"
+        for name in LIBRARIES
+        if packages[0].get(name) != packages[1].get(name)
+    ]
+    machine = [
+        f"{key} {old.environment.get(key)} -> {new.environment.get(key)}"
+        for key in MACHINE
+        if old.environment.get(key) != new.environment.get(key)
+    ]
+    return {
+        "data": data, "settings": settings, "libraries": libraries, "machine": machine,
+        "code": _code(old, new, bool(data or settings or libraries or changes(Side({0: old}), Side({0: new})))),
+    }  # fmt: skip
+
+
+def _code(old: Record, new: Record, explained: bool) -> list[str]:
+    """The stages whose own code differs; of records from before that was kept, what the hash of the cell tells."""
+    states = [_mapping(one.environment.get("git")) for one in (old, new)]
+    first, second = (f"{str(one.get('commit'))[:10]}{' with edits' if one.get('dirty') else ''}" for one in states)
+    said = f" (commit {first} -> {second})" if first != second else ""
+    hashes = [_mapping(one.fingerprints.get("code")) for one in (old, new)]
+    if all(hashes):
+        moved = [name for name in hashes[0] if name in hashes[1] and hashes[0][name] != hashes[1][name]]
+        return [f"the code of {', '.join(moved)} changed{said}"] if moved else []
+    if old.fingerprints.get("stages") == new.fingerprints.get("stages"):
+        return []
+    # that hash covers settings, data and libraries too; when one of these moved, it says nothing about the code
+    return [] if explained and not said else [f"some stage's code may have changed{said}"]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _brief(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= 60 else f"{text[:12]}…"
+
+
+def worst_arm(candidate: Store, verdict: Verdict) -> tuple[Record, str]:
+    """The record (lowest seed) of the cell with the worst difference against what matters, and its metric.
+
+    Raises UserError where no cell was compared.
+    """
+    if verdict.rows.empty:
+        raise UserError("no cell could be compared, so there is none to run again; see the reasons above.")
+    signs = [1 if metrics.of(name).direction == "higher" else -1 for name in verdict.rows["metric"]]
+    size = verdict.rows["difference"] * signs / verdict.rows["smallest_difference"].clip(lower=1e-9)
+    row = verdict.rows.loc[size.idxmin()]
+    task, model, arm = str(row["cell"]).split(" / ", 2)
+    for found in sides(candidate).items():
+        (t, m, _, name), variants = found
+        if (t, m, name) == (task, model, arm):
+            side = next(iter(variants.values()))
+            return side.records[min(side.records)], str(row["metric"])
+    raise UserError(f"'{row['cell']}' is not in the candidate under that name; run it again by hand.")
+
+
+def asked(record: Record) -> dict[str, Any]:
+    """What a Request needs to make this arm's lowest seeds again, with the baseline that always runs beside it.
+
+    Raises UserError for what a command cannot say.
+    """
+    spec: Mapping[str, Any] = record.spec
+    settings = {key: value for key, value in _mapping(spec.get("settings")).items() if value is not None}
+    return {
+        "tier": spec["tier"], "tasks": [spec["task"]], "model": str(spec["model"]).partition(",")[0],
+        "mitigations": [_stack(spec)], "seeds": int(spec["seed"]) + 1, "recipes": list(spec.get("recipes") or ()),
+        "explainers": list(spec.get("explainers") or ()), "regime": spec.get("regime", "default"),
+        "adaptive": bool(spec.get("adaptive", False)), "labelled": (settings.pop("labelled", 1.0),),
+        "settings": settings,
+    }  # fmt: skip
+
+
+def _stack(spec: Mapping[str, Any]) -> str:
+    """The stack with every hyper-parameter, as --mitigation takes it."""
+    parts = []
+    for one in spec.get("mitigations") or ():
+        values = [f"{key}={json.dumps(value)}" for key, value in (one.get("config") or {}).items() if value is not None]
+        if any("+" in value or "," in value for value in values):
+            raise UserError(f"'{one['name']}' has a setting that no command can say ({values}); run it again by hand.")
+        parts.append(f"{one['name']}:{','.join(values)}" if values else str(one["name"]))
+    return "+".join(parts)
+
+
+def command(request: Mapping[str, Any], folder: Path) -> str:
+    """The request as a `temper run` line; settings that only a preset can make are left out of it."""
+    words = ["temper", "run", "--tier", str(request["tier"]), "--model", str(request["model"])]
+    for option in ("task", "mitigation", "recipe", "explainer"):
+        words += [word for name in request[f"{option}s"] for word in (f"--{option}", str(name))]
+    for key in ("epochs", "learning_rate", "batch_size", "max_length", "head"):
+        words += [f"--{key.replace('_', '-')}", str(request["settings"][key])] if key in request["settings"] else []
+    words += ["--regime", request["regime"]] if request["regime"] != "default" else []
+    words += ["--adaptive"] if request["adaptive"] else []
+    return shlex.join([*words, "--seeds", str(request["seeds"]), "--results", str(folder)])
+
+
+def noise(first: Record, again: Record, store: Store, other: Store) -> str:
+    """How many outcomes of two runs of one Spec differ, table by table, in words."""
+    parts = []
+    for name in sorted(first.tables.keys() & again.tables.keys()):
+        column = {"clean": "correct"}.get(name, "status" if name.startswith("attack:") else None)
+        if column is None:
+            continue
+        one, two = store.tables(first, name), other.tables(again, name)
+        if column not in one or column not in two:
+            continue
+        both = one.set_index("id")[column].to_frame("a").join(two.set_index("id")[column].rename("b"), how="inner")
+        parts.append((name, int((both["a"] != both["b"]).sum()), len(both)))
+    moved = [f"{name} {count} of {total}" for name, count, total in parts if count]
+    if not parts:
+        return "noise: the two runs share no outcomes to compare"
+    if not moved:
+        return "noise: none; the same Spec gave the same outcomes again, so the difference has another cause"
+    return f"noise: the same Spec gave other outcomes ({'; '.join(moved)}); differences of that size are no regression"
