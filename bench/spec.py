@@ -79,6 +79,7 @@ TIERS: dict[str, Tier] = {
         model="bert-tiny",
         tasks=("movie_reviews",),
         mitigations=ARMS,
+        explainers=("integrated_gradients", "occlusion", "attention_rollout", "random"),
         seeds=3,
         epochs=2,
         sizes=Sizes(
