@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from attacks import lanes
 from attacks.batching import blocks
+from attacks.memory import Memory
 
 REMEMBERED = 100_000  # vectors of 384 float32: some 180 MB when full
 MAX_TOKENS = 128
@@ -27,7 +27,7 @@ class SentenceEncoder:
         """`folder` in Hugging Face layout, with config, tokenizer and safetensors weights."""
         self.folder = folder
         self.forwarded = 0
-        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._memory: Memory[str, np.ndarray] = Memory(REMEMBERED)
         self._loaded: tuple | None = None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -43,19 +43,7 @@ class SentenceEncoder:
             return _pool(model(**batch).last_hidden_state, batch["attention_mask"])
 
     def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        found = dict(zip(new, self._forward(new), strict=True)) if new else {}
-        rows = []
-        for text in texts:
-            if text in found:
-                rows.append(found[text])
-            else:
-                self._known.move_to_end(text)
-                rows.append(self._known[text])
-        self._known.update(found)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return rows
+        return self._memory.answers(texts, self._forward)
 
     def _load(self) -> tuple:
         if self._loaded is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from attacks import lanes
 from attacks.batching import blocks, grain
+from attacks.memory import Memory
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class MaskedLM:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.forwarded = 0
-        self._known: OrderedDict[Question, Answer] = OrderedDict()
+        self._memory: Memory[Question, Answer] = Memory(REMEMBERED)
 
     @property
     def fingerprint(self) -> str:
@@ -133,19 +133,7 @@ class MaskedLM:
         return lanes.ask(cast(Any, self._serve), cast(Any, questions)) if questions else []
 
     def _serve(self, questions: Sequence[Question]) -> list[Answer]:
-        new = [question for question in dict.fromkeys(questions) if question not in self._known]
-        found = self._forward(new)
-        answers = []
-        for question in questions:
-            if question in found:
-                answers.append(found[question])
-            else:
-                self._known.move_to_end(question)
-                answers.append(self._known[question])
-        self._known.update(found)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return answers
+        return self._memory.answers(questions, self._forward)
 
     @cached_property
     def _model(self) -> Any:
@@ -178,12 +166,13 @@ class MaskedLM:
             for kind, found in kinds.items()
         }
 
-    def _forward(self, questions: Sequence[Question]) -> dict[Question, Answer]:
+    def _forward(self, questions: Sequence[Question]) -> list[Answer]:
         """The head, whose output layer costs more than a small encoder, sees the asked places only."""
         import torch
 
         self.forwarded += len(questions)
-        tokenizer, model, answers = self._tokenizer, self._model, {}
+        tokenizer, model = self._tokenizer, self._model
+        answers: list[Answer] = [()] * len(questions)
         lengths = [len(question.row) + 2 for question in questions]
         threads = torch.get_num_threads()
         # the head's products are over the questions alone
@@ -198,7 +187,7 @@ class MaskedLM:
                 places = torch.tensor([questions[number].place + 1 for number in block.filled])
                 logs = torch.log_softmax(model.cls(hidden[torch.arange(block.size), places]).float(), dim=-1)
             for log, number in zip(logs, block.rows, strict=False):
-                answers[questions[number]] = self._likeliest(log, questions[number])
+                answers[number] = self._likeliest(log, questions[number])
         return answers
 
     def _likeliest(self, logs: torch.Tensor, question: Question) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -11,6 +10,7 @@ import numpy as np
 
 from attacks import lanes
 from attacks.entities import OUTSIDE
+from attacks.memory import Memory
 from attacks.victim import BadPredictionError, Counts
 
 REMEMBERED = 50_000  # sentences, of some 30 words and 7 tags: about 100 MB when full
@@ -78,7 +78,7 @@ class TaggingVictim:
     predict: Callable[[Sequence[Words]], Sequence[Prediction]]
     labels: tuple[str, ...]
     counts: Counts = field(default_factory=Counts)
-    _known: OrderedDict[Words, Prediction] = field(default_factory=OrderedDict, repr=False)
+    _memory: Memory[Words, Prediction] = field(default_factory=lambda: Memory(REMEMBERED), repr=False)
 
     def __post_init__(self) -> None:
         if OUTSIDE not in self.labels:
@@ -95,21 +95,9 @@ class TaggingVictim:
         return list(lanes.ask(cast(Any, self._serve), cast(Any, sentences))) if sentences else []
 
     def _serve(self, sentences: Sequence[Words]) -> list[Prediction]:
-        """A Prediction for each sentence, from memory or from one call of the model."""
-        found: dict[Words, Prediction] = {
-            (): Prediction((), np.zeros((0, len(self.labels)), dtype=np.float32), self.labels)
-        }
-        found |= {words: self._known[words] for words in sentences if words in self._known}
-        new = [words for words in dict.fromkeys(sentences) if words not in found]
-        made = dict(zip(new, self._forward(new), strict=True)) if new else {}
-        self._known.update(made)
-        for words in sentences:
-            if words:
-                self._known.move_to_end(words)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        known = found | made
-        return [known[words] for words in sentences]
+        empty = Prediction((), np.zeros((0, len(self.labels)), dtype=np.float32), self.labels)
+        found = iter(self._memory.answers([words for words in sentences if words], self._forward))
+        return [next(found) if words else empty for words in sentences]
 
     def _forward(self, sentences: Sequence[Words]) -> Sequence[Prediction]:
         self.counts.forwarded += len(sentences)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attacks import lanes
+from attacks.memory import Memory
 
 if TYPE_CHECKING:
     from attacks.white_box import WhiteBox
@@ -47,7 +47,7 @@ class Victim:
     predict: Callable[[Sequence[str]], np.ndarray]
     temperature: float = 1.0
     counts: Counts = field(default_factory=Counts)
-    _known: OrderedDict[str, np.ndarray] = field(default_factory=OrderedDict, repr=False)
+    _memory: Memory[str, np.ndarray] = field(default_factory=lambda: Memory(REMEMBERED), repr=False)
     white_box: WhiteBox | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Victim:
 
     def with_temperature(self, temperature: float) -> Victim:
         """The same model and the same memory of its logits, at another temperature."""
-        return Victim(self.predict, temperature, self.counts, self._known, self.white_box)
+        return Victim(self.predict, temperature, self.counts, self._memory, self.white_box)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """(n, classes) float32 logits. Raises BadPredictionError when the model's answer is not usable."""
@@ -69,20 +69,7 @@ class Victim:
         return np.stack(list(lanes.ask(self._serve, texts))) if texts else np.empty((0, 2), dtype=np.float32)
 
     def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """A row for each text, from memory or from one call of the model."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        found = dict(zip(new, self._forward(new), strict=True)) if new else {}
-        rows = []
-        for text in texts:
-            if text in found:
-                rows.append(found[text])
-            else:
-                self._known.move_to_end(text)
-                rows.append(self._known[text])
-        self._known.update(found)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return rows
+        return self._memory.answers(texts, self._forward)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """(n, classes) float32, rows sum to 1."""

@@ -72,7 +72,7 @@ def test_no_more_than_a_set_number_is_remembered(monkeypatch):
     victim = TaggingVictim(flat, LABELS)
     for i in range(9):
         victim([("0",), (str(i),)])
-    assert list(victim._known) == [("7",), ("0",), ("8",)]
+    assert list(victim._memory.known) == [("7",), ("0",), ("8",)]
     assert len(victim([(str(i),) for i in range(9)])) == 9
 
 
