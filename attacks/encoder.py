@@ -43,7 +43,7 @@ class SentenceEncoder:
             return _pool(model(**batch).last_hidden_state, batch["attention_mask"])
 
     def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
-        return self._memory.answers(texts, self._forward)
+        return self._memory.answers(texts, lambda new: list(self._forward(new)))
 
     def _load(self) -> tuple:
         if self._loaded is None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from bench import metrics
 from bench.gate import Verdict
 from bench.record import Record
@@ -121,7 +123,7 @@ def worst_arm(candidate: Store, verdict: Verdict) -> tuple[Record, str]:
         raise UserError("no cell could be compared, so there is none to run again; see the reasons above.")
     signs = [1 if metrics.of(name).direction == "higher" else -1 for name in verdict.rows["metric"]]
     size = verdict.rows["difference"] * signs / verdict.rows["smallest_difference"].clip(lower=1e-9)
-    row = verdict.rows.loc[size.idxmin()]
+    row = verdict.rows.iloc[int(size.to_numpy().argmin())]
     task, model, arm = str(row["cell"]).split(" / ", 2)
     for found in sides(candidate).items():
         (t, m, _, name), variants = found
@@ -188,3 +190,26 @@ def noise(first: Record, again: Record, store: Store, other: Store) -> str:
     if not moved:
         return "noise: none; the same Spec gave the same outcomes again, so the difference has another cause"
     return f"noise: the same Spec gave other outcomes ({'; '.join(moved)}); differences of that size are no regression"
+
+
+def rerun(request: Mapping[str, Any], record: Record, store: Store, folder: Path, console: Console) -> str:
+    """Runs the request in `folder` and compares the arm's record with `record` of `store`, in words.
+
+    Raises UserError where the folder holds records already (they would be taken for the new run), or where the run
+    cannot be the same Spec.
+    """
+    from bench import campaign
+    from bench.plan import Request, plan
+
+    if Store(folder).ids():
+        raise UserError(f"'{folder}' holds records already; name another folder with --again.")
+    wanted = Request(**request, results=folder)
+    planned = [job.spec.id for job in plan(wanted)]
+    if record.spec_id not in planned:
+        raise UserError(
+            f"today's suite makes another Spec of it ({', '.join(planned)} instead of {record.spec_id}): a tier, a "
+            "default or a fingerprint changed, so a run would say nothing about noise."
+        )
+    campaign.run_all(wanted, console=console)
+    again = Store(folder)
+    return noise(record, again.read(record.spec_id), store, again)

@@ -29,6 +29,9 @@ class Arm:
     verdict: str = ""
     below: str = ""
     rank: int | None = None
+    ranks: tuple[int, int] | None = None
+    group: str = ""
+    front: bool = False
     no_rank: str = ""
     identity: str = ""
 
@@ -75,6 +78,7 @@ class Board:
     arms: list[Arm] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)
     score: str = "worst_case"
+    interactions: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     number: int = 1
     labelled: float = 1.0

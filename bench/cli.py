@@ -1,4 +1,4 @@
-"""`temper`: list, fetch, run, report, compare, check, replay, explain, tune, doctor."""
+"""`temper`: list, fetch, run, report, replay, explain, tune, doctor; more in bench/gate_commands.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from bench import gate_commands
+from bench.gate_settings import gate_thresholds as gate_thresholds
 from training.errors import UserError
 
 app = typer.Typer(
@@ -145,14 +147,16 @@ def report(
     figures: Annotated[bool | None, typer.Option(help="Pictures of gradients; drawn for up to 500 runs.")] = None,
 ) -> None:
     """Writes the leaderboard and the report page (index.html) again from the records on disk, and prints the board."""
-    from bench import leaderboard
-    from bench.store import Store
+    from bench import leaderboard, releases
+    from bench.report import history
 
-    store = _existing(results, Store)
+    store = gate_commands.existing(results)
     boards = leaderboard.build(store)
     leaderboard.write(boards, out_dir or results)
     leaderboard.show(boards, out)
     _draw(boards, store, out_dir or results, figures)
+    if pictures := history.write(releases.history(results, boards), out_dir or results):
+        out.print(f"the history over releases is in {pictures[0].parent}", highlight=False, soft_wrap=True)
 
 
 def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) -> None:
@@ -168,51 +172,7 @@ def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) ->
         out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
 
 
-@app.command()
-def compare(baseline: Path, candidate: Path) -> None:
-    """Table of paired differences between two results folders."""
-    from bench import gate
-    from bench.store import Store
-
-    verdict = gate.check(_existing(baseline, Store), _existing(candidate, Store), thresholds=gate_thresholds())
-    out.print(gate.table(verdict))
-
-
-@app.command()
-def check(
-    baseline: Annotated[Path, typer.Option(help="Results folder to compare against.")],
-    candidate: Annotated[Path, typer.Option(help="Results folder to judge.")] = Path("results"),
-) -> None:
-    """Exit code 0: not worse; 1: worse; 2: bad usage; 3: not comparable."""
-    from bench import gate
-    from bench.store import Store
-
-    verdict = gate.check(_existing(baseline, Store), _existing(candidate, Store), thresholds=gate_thresholds())
-    for reason in verdict.reasons:
-        out.print(reason, highlight=False, markup=False, soft_wrap=True)
-    out.print(f"verdict: {verdict.status}", highlight=False)
-    raise typer.Exit(verdict.exit_code)
-
-
-def _existing(folder: Path, store: Any) -> Any:
-    if not (folder / "records").is_dir():
-        raise UserError(f"'{folder}' holds no records; give a folder that `temper run` wrote (it has records/ inside).")
-    return store(folder)
-
-
-def gate_thresholds() -> dict[str, float]:
-    """`[tool.temperbench.gate]` of ./pyproject.toml: metric -> smallest difference that matters."""
-    import tomllib
-
-    path = Path("pyproject.toml")
-    if not path.is_file():
-        return {}
-    with path.open("rb") as stream:
-        found = tomllib.load(stream).get("tool", {}).get("temperbench", {}).get("gate", {})
-    for name, value in found.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-            raise UserError(f"[tool.temperbench.gate] {name} = {value!r}: a threshold is a number >= 0.")
-    return {name: float(value) for name, value in found.items()}
+gate_commands.add(app, out, err)
 
 
 @app.command()

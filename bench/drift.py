@@ -16,7 +16,7 @@ from bench.report.sections import signed
 from bench.stats import Signs
 from training.errors import UserError
 
-# the gate's comparisons of single cells have 5 %; this is a test beside them
+# a test beside the gate's comparisons of single cells, so it adds its alarms to theirs
 ALPHA = 0.01
 COLUMNS = ("name", "before", "after")
 
@@ -35,9 +35,10 @@ class Drift:
     def text(self) -> str:
         signs, unit = self.signs, metrics.of(self.metric).unit
         total = signs.down + signs.up + signs.equal
+        mean = f"{100 * signs.mean:+.2f} points" if unit == "share" else signed(signs.mean, unit)
         found = (
             f"{metrics.title(self.metric)}: {signs.down} of {total} lower, {signs.up} higher, {signs.equal} equal, "
-            f"mean {signed(signs.mean, unit)}{' points' if unit == 'share' else ''}, p = {self.p:.2g} (sign test)"
+            f"mean {mean}, p = {self.p:.2g} (sign test)"
         )
         if self.verdict == "quiet":
             return f"no suite-wide drift: {found}"

@@ -51,9 +51,9 @@ def sentence(cell: Cell, p: float, word: str) -> str:
     if word == "not shown":
         margin = signed(cell.smallest, unit).lstrip("+")
         end = f"not shown to be worse by no more than {margin}; more seeds or texts would tell (temper plan)"
-    points = f"{points(unit, difference.value, difference.low, difference.high)}{' points' if unit == 'share' else ''}"
+    size = f"{points(unit, difference.value, difference.low, difference.high)}{' points' if unit == 'share' else ''}"
     return (
-        f"{cell.name} / {metrics.title(cell.metric)}: {before} -> {after}, {points}, "
+        f"{cell.name} / {metrics.title(cell.metric)}: {before} -> {after}, {size}, "
         f"p = {p:.2g} after Holm (n = {difference.n}, {difference.seeds} seeds): {end}"
     )
 
@@ -69,6 +69,7 @@ def advise(cell: Cell) -> str:
 
 
 def points(unit: str, value: float, low: float | None, high: float | None) -> str:
+    """`-10.0 [-14.1, -5.9]`: a difference with its interval where it has one, shares in percentage points."""
     if low is None or high is None or low != low or high != high:
         return signed(value, unit)
     return f"{signed(value, unit)} [{signed(low, unit)}, {signed(high, unit)}]"

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import masking, metrics, stats
+from bench import interactions, masking, metrics, ranks, stats
 from bench.board import Arm, Board, comparability, place, tell_apart, why_apart
 from bench.extraction import extract, why_missing
 from bench.metrics import Missing
@@ -39,6 +39,7 @@ BASELINE = "baseline"
 ALPHA = 0.05
 FEWEST_SEEDS = 2
 TIMINGS = ("step_time_ratio", "tokens_per_second", "samples_per_second", "peak_memory_ratio", "train_seconds")
+STACKED = {"better": "still helps", "worse": "hurts"}
 CLEAN = ("clean_accuracy", "entity_f1")
 MATRIX_ONLY = ("transfer_from",)  # a column for every arm, shown as a matrix instead
 
@@ -97,6 +98,13 @@ def _finish(board: Board) -> None:
         board.notes.append(f"times and memory are not comparable: the records come from {', '.join(devices)}")
     _judge(board)
     _rank(board)
+    ranks.place(board)
+    about = metrics.of(board.score)
+
+    def judge(difference: Difference, p: float) -> str:
+        return STACKED.get(word := verdict(difference, p, about.smallest_difference or 0.0, about.direction), word)
+
+    board.interactions = interactions.find(board, judge)
 
 
 def _tagging_score(records: list[Record]) -> str:
@@ -209,6 +217,10 @@ def tidy(boards: Iterable[Board]) -> pd.DataFrame:
             "model": board.model,
             "tier": board.tier,
             "rank": arm.rank,
+            "rank_best": arm.ranks[0] if arm.ranks else None,
+            "rank_worst": arm.ranks[1] if arm.ranks else None,
+            "group": arm.group or None,
+            "pareto": arm.front,
             "mitigation": arm.label,
             "metric": name,
             "title": metrics.title(name),
@@ -221,8 +233,8 @@ def tidy(boards: Iterable[Board]) -> pd.DataFrame:
         for name in board.metrics
     ]
     columns = (
-        "board", "task", "model", "tier", "rank", "mitigation", "metric", "title", "value", "low", "high", "n",
-        "seeds", "unit", "direction", "status", "reason",
+        "board", "task", "model", "tier", "rank", "rank_best", "rank_worst", "group", "pareto", "mitigation", "metric",
+        "title", "value", "low", "high", "n", "seeds", "unit", "direction", "status", "reason",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(columns), dtype=object)
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.table import Table
+from rich.text import Text
 
-from bench import metrics, stats
+from bench import gate, metrics, stats
 from bench.board import Board
+from bench.gate_settings import gate_thresholds
+from bench.leaderboard import build
 from bench.stats import Pool, Squares
+from bench.store import Store
 from training.errors import UserError
 
 DRAWS = 2000
 SEEDS = (3, 5, 8, 12, 20)
 EXAMPLES = (50, 100, 200, 500, 1000, 2000, 5000)
-ALPHA = 0.05
 ARMS, COMPARISONS = 6, 30  # `quick`: six arms, five judged metrics each
 POINTS = re.compile(r"([0-9]*\.?[0-9]+)\s*(pp|%)?")
 
@@ -124,7 +128,7 @@ def power(asked: Question, parts: Components, seeds: int, n: int, *, draws: int 
     lent_df = 2 * asked.arms * (seeds - 1)
     lent = np.maximum(0.0, (r + n * s) * rng.chisquare(lent_df, draws) / lent_df - r) / n
     noise = stats.spread(Squares(seeds, n, seed_ms, example_ms, residual_ms), Pool(lent, lent_df))
-    proven = np.abs(value) >= noise.half_width(1 - ALPHA / asked.comparisons)
+    proven = np.abs(value) >= noise.half_width(1 - gate.ALPHA / asked.comparisons)
     return float((proven & (np.abs(value) > asked.smallest)).mean())
 
 
@@ -150,3 +154,42 @@ def sentence(asked: Question, answer: Answer, sizes: Sequence[int] = SEEDS) -> s
     if found is None:
         return f"no size up to {SEEDS[-1]} seeds and {EXAMPLES[-1]} examples finds {what}"
     return f"{found[0]} seeds and {found[1]} examples find {what}, as one of {asked.comparisons} comparisons"
+
+
+def answer(
+    size: str, wanted: float, metric: str, store: Store | None, comparisons: int = COMPARISONS, arms: int = ARMS
+) -> Iterator[str | Table]:
+    """The lines and the table that `temper plan` prints; the noise is that of the store's boards, else the default's.
+
+    Raises UserError for a metric that is not measured per example, and for a question that no size can answer.
+    """
+    known = next((one for one in metrics.METRICS if one.name == metric.partition(":")[0]), None)
+    if known is None or known.kind not in ("binary", "mean", "ratio") or known.unit != "share":
+        some = ", ".join(m.name for m in metrics.METRICS if m.kind in ("binary", "ratio") and m.unit == "share")
+        raise UserError(f"--metric is '{metric}'; shares per example are known: {some}.")
+    limits = gate_thresholds()
+    smallest = limits.get(metric, limits.get(known.name, known.smallest_difference or 0.0))
+    asked = Question(metric, effect(size), smallest, wanted, comparisons, arms)
+    if store is not None:
+        parts = components(build(store), metric)
+    else:
+        parts = DEFAULTS["clean_accuracy" if known.table == "clean" else "worst_case"]
+    found = plan(asked, parts)
+    yield sentence(asked, found)
+    yield _table(asked, found)
+    yield (
+        f"variances of a paired difference, from {parts.source}: seeds {parts.seed:.2g}, examples {parts.example:.2g}, "
+        f"rest {parts.residual:.2g}; {arms} arms in each set lend each other their spread over seeds"
+    )
+
+
+def _table(asked: Question, found: Answer) -> Table:
+    made = Table(title="power, %, by seeds (rows) and examples (columns)", title_justify="left", header_style="bold")
+    made.add_column("seeds", justify="right")
+    for n in EXAMPLES:
+        made.add_column(str(n), justify="right")
+    for seeds in SEEDS:
+        powers = [found.table[seeds, n] for n in EXAMPLES]
+        texts = [Text(f"{100 * p:.0f}", style="bold" if p >= asked.power else "dim") for p in powers]
+        made.add_row(str(seeds), *texts)
+    return made

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import gate
-from bench.cli import gate_thresholds
+from bench.gate_settings import gate_thresholds
 from bench.store import Store
 
 

@@ -14,7 +14,7 @@ import jinja2
 from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
-from bench.report import budget, curves, forest, matrix, sections, wording
+from bench.report import budget, cards, curves, forest, interactions, matrix, sections, wording
 from bench.report.sections import Section
 from bench.stats import Difference, Interval
 
@@ -40,7 +40,13 @@ def render(boards: Sequence[Board]) -> dict[str, str]:
 
 def details(board: Board) -> list[Section]:
     """Every table of a board but the verdict."""
-    return [*sections.details(board), *budget.curves(board), *matrix.matrices(board)]
+    return [
+        *sections.details(board),
+        *interactions.tables(board),
+        *budget.curves(board),
+        *matrix.matrices(board),
+        *cards.tables(board),
+    ]
 
 
 def markdown(boards: Sequence[Board]) -> str:
@@ -138,7 +144,8 @@ def _board(board: Board) -> dict[str, Any]:
         "ranked_by": board.score,
         "notes": board.notes,
         "metrics": about,
-        "arms": [_arm(arm) for arm in board.arms],
+        "arms": [_arm(arm) | {"card": vars(cards.card(board, arm))} for arm in board.arms],
+        "interactions": [vars(one) | {"difference": _numbers(one.difference)} for one in board.interactions],
         "transfer_matrix": matrix.numbers(board),
     }
 
@@ -147,6 +154,9 @@ def _arm(arm: Arm) -> dict[str, Any]:
     return {
         "mitigation": arm.label,
         "rank": arm.rank,
+        "ranks": list(arm.ranks) if arm.ranks else None,
+        "group": arm.group or None,
+        "pareto": arm.front,
         "no_rank": arm.no_rank or None,
         "verdict": arm.verdict or None,
         "difference": _numbers(arm.difference),

@@ -16,7 +16,10 @@ FORMATS = {
     "share": "{:.1f}", "score": "{:.3f}", "x": "{:.2f}", "gap": "{:.3f}", "tau": "{:.3f}", "s": "{:.1f}",
     "s/text": "{:.3f}", "nats": "{:.2f}",
 }  # fmt: skip
-WORDS = ("mitigation", "family", "verdict", "flags", "learning rate from", "recipe")
+WORDS = (
+    "mitigation", "family", "verdict", "flags", "learning rate from", "recipe", "group", "without", "use when", "costs",
+    "caveats", "source",
+)  # fmt: skip
 WIDEST = 12
 # scores of an explainer beside which chance's value stands: the ranked ones, and plausibility
 FLOORS = (
@@ -182,13 +185,14 @@ def columns(board: Board, arm: Arm) -> dict[str, Cell]:
     score = arm.cells[board.score]
     several = arm.difference is not None and arm.difference.seeds > 1 and arm.p_adjusted is not None
     found = {
-        "rank": Cell(str(arm.rank), arm.rank) if arm.rank else Cell(UNKNOWN, None, arm.no_rank),
+        "rank": Cell(str(arm.rank), arm.rank, "", _span(arm)) if arm.rank else Cell(UNKNOWN, None, arm.no_rank),
         "mitigation": Cell(arm.label),
         "family": Cell(family(arm) or UNKNOWN),
         heading(board.score): measured(score, metrics.of(board.score).unit),
         "vs baseline, points": points(arm.difference, metrics.of(board.score).unit),
         "p (Holm)": Cell(probability(arm.p_adjusted or 0.0), arm.p_adjusted) if several else Cell(UNKNOWN),
         "verdict": Cell(arm.verdict or UNKNOWN),
+        "group": Cell(arm.group or UNKNOWN),
     }
     for name in ("clean_accuracy", "entity_f1"):
         if name in board.metrics and name != board.score:
@@ -197,6 +201,10 @@ def columns(board: Board, arm: Arm) -> dict[str, Cell]:
     found["seeds"] = Cell(str(arm.seeds), arm.seeds)
     found["n"] = Cell(str(score.n), score.n) if isinstance(score, Interval) else Cell(UNKNOWN)
     return found
+
+
+def _span(arm: Arm) -> str:
+    return f"[{arm.ranks[0]}, {arm.ranks[1]}]" if arm.ranks else ""
 
 
 def verdict(board: Board) -> Section:
@@ -214,6 +222,7 @@ def details(board: Board) -> list[Section]:
             (heading(name), [measured(arm.cells[name], metrics.of(name).unit) for arm in board.arms]) for name in names
         ]
         if title == "Cost":
+            made.append(("Pareto", [Cell("front" if arm.front else UNKNOWN) for arm in board.arms]))
             rates = [learning_rate(arm) for arm in board.arms]
             made += [("learning rate", [r[0] for r in rates]), ("learning rate from", [r[1] for r in rates])]
         # of equal width, rather than a full one and a rest

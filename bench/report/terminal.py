@@ -54,8 +54,8 @@ def _listed(mark: str, lines: Sequence[str], style: str = "") -> Table:
 
 
 def verdict(board: Board, width: int) -> Table:
-    """The richest of three verdict tables that fits; in the narrowest only the arms' names may fold."""
-    for without in ((), ("family", "p (Holm)", "seeds", "n")):
+    """The richest of four verdict tables that fits; in the narrowest only the arms' names may fold."""
+    for without in ((), ("family", "p (Holm)", "seeds", "n"), ("family", "p (Holm)", "seeds", "n", "group")):
         table = _verdict(board, rich=True, without=without)
         if _width(table) <= width:
             return table
@@ -86,7 +86,7 @@ def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
 
 
 def _verdict_cell(name: str, cell: Cell, arm: Arm, rich: bool, short: bool) -> Text:
-    text = cell.main if short else cell.text
+    text = cell.main if short or name == "rank" else cell.text
     if name == "verdict":
         text = text if rich else SHORT_VERDICTS.get(text, text)
         # without a column of flags, a mark sends the reader to the lines below the table

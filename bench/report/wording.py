@@ -100,12 +100,13 @@ def family(arm: Arm) -> str:
     """The problems the arm's mitigations answer, as their files say; empty where no file is known."""
     listed = arm.records[0].spec.get("mitigations")
     names = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    found = dict.fromkeys(_family(str(name)) for name in names)
+    found = dict.fromkeys(constant(str(name), "FAMILY") for name in names)
     return " + ".join(text for text in found if text)
 
 
 @functools.cache
-def _family(name: str) -> str:
+def constant(name: str, wanted: str) -> str:
+    """A text constant (FAMILY, SOURCE) of a mitigation's file; empty where there is no such file or constant."""
     # read, not imported: the file may need torch, which the report does without
     spec = importlib.util.find_spec(f"training.mitigations.{name}") if name.isidentifier() else None
     if spec is None or spec.origin is None:
@@ -113,7 +114,7 @@ def _family(name: str) -> str:
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             named = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if "FAMILY" in named:
+            if wanted in named:
                 return str(node.value.value)
     return ""
 
@@ -145,6 +146,13 @@ def legend(board: Board) -> list[str]:
             "not distinguishable: no proof of a difference to the baseline (p >= 0.05 after Holm's correction), or one "
             f"of at most {100 * smallest:g} points, too small to matter"
         )
+    if any(arm.ranks for arm in board.arms):
+        found.append(
+            "rank [best, worst]: what an arm can have given the noise; group: arms that share a letter are not "
+            "distinguishable (every pair tested, Holm-corrected over the pairs)"
+        )
+    if any(arm.front for arm in board.arms):
+        found.append("Pareto front (table of costs): no ranked arm is at once more robust and cheaper per step; noise is not in it")
     if f"dnaopc:{CONTROL}" in board.metrics:
         found.append(f"dNAOPC: the faithfulness gap; '{CONTROL}' scores the words by chance, so its value is the floor")
     if any(isinstance(cell, metrics.Missing) for arm in board.arms for cell in arm.cells.values()):

@@ -4,7 +4,8 @@ Samples come as a (seeds, examples) array: every seed of an arm is scored on the
 without any value is dropped, then every example that is unknown for a remaining seed; `n` says how many examples were
 left. An interval that cannot be known is None, never zero wide.
 
-What it holds, simulated (tests/bench/test_stats.py): COVERAGE
+Simulated coverage of the 95 % intervals of a share, at 50 to 1,000 examples and seeds that differ by 0 to 0.5 logits:
+95 to 98 % with 3 seeds, 95 to 97 % with 5; two seeds rather cover too much, 94 to 100 % (tests/bench/test_stats.py).
 """
 
 from bench.stats.components import LEVEL, Array, Pool, Spread, Squares, known, mean_variance, pool, spread, squares
@@ -23,6 +24,7 @@ from bench.stats.paired import (
     permutation,
     standardised,
 )
+from bench.stats.pairwise import pairwise
 
 __all__ = [
     "LEVEL",
@@ -48,6 +50,7 @@ __all__ = [
     "non_inferiority",
     "paired_bootstrap",
     "paired_squares",
+    "pairwise",
     "permutation",
     "pool",
     "rank_intervals",

@@ -163,14 +163,15 @@ def spread(table: Squares, lent: Pool | None = None) -> Spread:
 
     A mean square below the residual's counts as the residual's (a variance component is not negative). With a pool of
     `df` d0 and variance v, the seeds' mean square becomes (d0 (MS_residual + N v) + (S - 1) MS_seeds) / (d0 + S - 1),
-    but never less than its own: an arm less stable than the others gains nothing by them.
+    but never less than its own: an arm less stable than the others gains nothing by them. Its df are those of the pool,
+    in which the two arms of the difference stand already; adding their own would count the same draws twice.
     """
     seeds, n, residual = table.seeds, table.n, table.residual
     seed, seed_df = table.seed, float(seeds - 1)
     if lent is not None and lent.df > 0:
         total = lent.df + seed_df
         seed = np.maximum(seed, (lent.df * (residual + n * lent.variance) + seed_df * seed) / total)
-        seed_df = total
+        seed_df = max(seed_df, lent.df)
     rest = np.maximum(table.example, residual)
     part = np.maximum(seed - residual, 0.0)
     both = residual**2 / ((seeds - 1) * (n - 1))

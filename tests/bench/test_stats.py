@@ -36,15 +36,24 @@ def world(
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.6, 0.9])
-@pytest.mark.parametrize(("n", "seed_sd"), [(50, 0.2), (50, 0.4), (200, 0.1), (200, 0.3), (1000, 0.1)])
-def test_coverage_at_three_seeds_is_within_two_points_or_above(n: int, seed_sd: float, rate: float) -> None:
-    runs = 1500 if n < 1000 else 800
+@pytest.mark.parametrize(("n", "seed_sd"), [(50, 0.3), (200, 0.1), (200, 0.3), (1000, 0.1), (1000, 0.3)])
+def test_coverage_at_three_seeds_is_within_two_points(n: int, seed_sd: float, rate: float) -> None:
+    runs = 1500 if n < 1000 else 600
     (values,), truth = world(np.random.default_rng(n), runs, 3, n, rate, seed_sd)
     found = [stats.mean_interval(one, binary=True) for one in values]
     covered = np.mean([i.low <= truth <= i.high for i in found])  # type: ignore[operator]
     noise = 2 * np.sqrt(0.95 * 0.05 / runs)
-    # seeds few and residual large: up to 4 points more than nominal, never less than nominal minus 2
-    assert 0.93 - noise <= covered <= 0.99 + noise
+    # three seeds of a share near 0 or 1 may cover a little more than nominal plus 2
+    assert 0.93 - noise <= covered <= 0.97 + noise + (0.01 if rate in (0.05, 0.9) else 0)
+
+
+@pytest.mark.parametrize(("n", "seed_sd"), [(200, 0.3), (1000, 0.5)])
+def test_coverage_at_five_seeds_is_within_two_points(n: int, seed_sd: float) -> None:
+    runs = 500
+    (values,), truth = world(np.random.default_rng(n), runs, 5, n, 0.4, seed_sd)
+    found = [stats.mean_interval(one, binary=True) for one in values]
+    covered = np.mean([i.low <= truth <= i.high for i in found])  # type: ignore[operator]
+    assert 0.93 - 2 * np.sqrt(0.95 * 0.05 / runs) <= covered <= 0.97 + 2 * np.sqrt(0.95 * 0.05 / runs)
 
 
 @pytest.mark.parametrize("seed_sd", [0.1, 0.4])
