@@ -129,7 +129,8 @@ def worst_arm(candidate: Store, verdict: Verdict) -> tuple[Record, str]:
         (t, m, _, name), variants = found
         if (t, m, name) == (task, model, arm):
             side = next(iter(variants.values()))
-            return side.records[min(side.records)], str(row["metric"])
+            # the sides left their tables behind
+            return candidate.read(side.records[min(side.records)].spec_id), str(row["metric"])
     raise UserError(f"'{row['cell']}' is not in the candidate under that name; run it again by hand.")
 
 

@@ -152,7 +152,9 @@ def legend(board: Board) -> list[str]:
             "distinguishable (every pair tested, Holm-corrected over the pairs)"
         )
     if any(arm.front for arm in board.arms):
-        found.append("Pareto front (table of costs): no ranked arm is at once more robust and cheaper per step; noise is not in it")
+        found.append(
+            "Pareto front (table of costs): no ranked arm is both more robust and cheaper per step; noise is not in it"
+        )
     if f"dnaopc:{CONTROL}" in board.metrics:
         found.append(f"dNAOPC: the faithfulness gap; '{CONTROL}' scores the words by chance, so its value is the floor")
     if any(isinstance(cell, metrics.Missing) for arm in board.arms for cell in arm.cells.values()):
