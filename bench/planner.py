@@ -8,6 +8,7 @@ tests/bench/test_planner.py plants drops in such outcomes and compares.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,11 +23,12 @@ from bench import gate, metrics, stats
 from bench.board import Board
 from bench.gate_settings import gate_thresholds
 from bench.leaderboard import build
-from bench.stats import Pool, Squares
+from bench.stats import Array, Pool, Squares
 from bench.store import Store
 from training.errors import UserError
 
-DRAWS = 2000
+DRAWS, POOLS = 2000, 500
+TINY = 1e-9
 SEEDS = (3, 5, 8, 12, 20)
 EXAMPLES = (50, 100, 200, 500, 1000, 2000, 5000)
 ARMS, COMPARISONS = 6, 30  # `quick`: six arms, five judged metrics each
@@ -124,12 +126,26 @@ def power(asked: Question, parts: Components, seeds: int, n: int, *, draws: int 
     expected = (r + n * s, r + seeds * e, r)
     seed_ms, example_ms, residual_ms = (m * rng.chisquare(d, draws) / d for m, d in zip(expected, df, strict=True))
     value = asked.effect + rng.normal(size=draws) * math.sqrt((r + n * s + seeds * e) / (seeds * n))
-    # every arm of both sets lends its own spread: half of a difference's, as two arms make one
-    lent_df = 2 * asked.arms * (seeds - 1)
-    lent = np.maximum(0.0, (r + n * s) * rng.chisquare(lent_df, draws) / lent_df - r) / n
-    noise = stats.spread(Squares(seeds, n, seed_ms, example_ms, residual_ms), Pool(lent, lent_df))
+    mean_square, lent_df = (np.resize(part, draws) for part in _pools(seeds, 2 * asked.arms))
+    lent = Pool(np.maximum(0.0, (r + n * s) * mean_square - r) / n, lent_df)
+    noise = stats.spread(Squares(seeds, n, seed_ms, example_ms, residual_ms), lent)
     proven = np.abs(value) >= noise.half_width(1 - gate.ALPHA / asked.comparisons)
     return float((proven & (np.abs(value) > asked.smallest)).mean())
+
+
+@functools.cache
+def _pools(seeds: int, arms: int) -> tuple[Array, Array]:
+    """(mean square, df) of pools of `arms` alike arms, the mean square in units of its expectation.
+
+    Drawn and not assumed: alike arms look different by chance, and the pool then knows its variance with fewer df.
+    """
+    rng = np.random.default_rng(1)
+    found = []
+    for drawn in rng.chisquare(seeds - 1, (POOLS, arms)) / (seeds - 1):
+        made = stats.pool([Squares(seeds, 1, float(one), 0.0, TINY) for one in drawn])
+        found.append((0.0, 1.0) if made is None else (made.variance + TINY, made.df))
+    table = np.array(found)
+    return table[:, 0], table[:, 1]
 
 
 def plan(asked: Question, parts: Components) -> Answer:

@@ -83,9 +83,9 @@ def _raw(world: Array) -> list[float]:
     return [stats.spread(one_of(found, k), twice).p(float(value)) for k, value in enumerate(values)]
 
 
-@pytest.mark.parametrize(("seeds", "n", "seed_sd"), [(3, 1000, 0.1), (5, 200, 0.05)])
+@pytest.mark.parametrize(("seeds", "n", "seed_sd"), [(3, 1000, 0.1), (5, 200, 0.05), (5, 1000, 0.1)])
 def test_a_planted_five_point_drop_is_found_with_the_promised_power(seeds: int, n: int, seed_sd: float) -> None:
-    rng, runs, arms, smallest = np.random.default_rng(3), 120, 6, 0.01
+    rng, runs, arms, smallest = np.random.default_rng(3), 300, 6, 0.01
     parts, found = [], 0
     for _ in range(runs):
         world = release(rng, seeds, n, np.full(arms, seed_sd), -0.9, arms)
@@ -104,7 +104,7 @@ def test_a_planted_five_point_drop_is_found_with_the_promised_power(seeds: int, 
         Question("clean_accuracy", 0.05, smallest, comparisons=arms, arms=arms), measured, seeds, n
     )
     assert 0.3 < promised < 0.98
-    assert found / runs == pytest.approx(promised, abs=0.05 + 2 * np.sqrt(promised * (1 - promised) / runs))
+    assert found / runs == pytest.approx(promised, abs=0.03 + 2 * np.sqrt(promised * (1 - promised) / runs))
 
 
 # --- the planner's words
