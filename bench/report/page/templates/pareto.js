@@ -166,7 +166,11 @@ function scatter(points, front, width, xTitle, yTitle, ux, uy) {
     );
   }
   for (const point of [...points].sort(
-    (a, b) => b.front - a.front || (b.arm.verdict === "baseline") - (a.arm.verdict === "baseline"),
+    // from the top down, so that labels of neighbours stand in the order of their marks
+    (a, b) =>
+      b.front - a.front ||
+      (b.arm.verdict === "baseline") - (a.arm.verdict === "baseline") ||
+      y(a.y[0]) - y(b.y[0]),
   )) {
     const px = x(point.x[0]),
       py = y(point.y[0]),
@@ -174,6 +178,7 @@ function scatter(points, front, width, xTitle, yTitle, ux, uy) {
       wide = (point.front ? 7.6 : 6.8) * text.length;
     const spot = [
       [px + 10, py - 8, "start", px + 10],
+      [px + 10, py + 4, "start", px + 10],
       [px - 10, py - 8, "end", px - 10 - wide],
       [px + 10, py + 17, "start", px + 10],
       [px - 10, py + 17, "end", px - 10 - wide],
