@@ -201,12 +201,13 @@ def explain(
     model: Annotated[Path | None, typer.Option(help="The folder of a fine-tuned checkpoint, instead of --run.")] = None,
     explainer: Annotated[list[str] | None, typer.Option(help="Repeatable; integrated_gradients by default.")] = None,
     results: Results = Path("results"),
-    out_file: Annotated[Path, typer.Option("--out", help="The page that is written.")] = Path("explanation.html"),
+    out_file: Annotated[Path | None, typer.Option("--out", help="The page; in the results folder by default.")] = None,
 ) -> None:
     """Shows which words of your own sentence a model's answer rests on, here and as an HTML page."""
     from bench import explain_command
 
-    explain_command.run(run_id, model, text, explainer or ["integrated_gradients"], results, out_file, out)
+    page = out_file or results / "explanation.html"
+    explain_command.run(run_id, model, text, explainer or ["integrated_gradients"], results, page, out)
 
 
 @app.command()
