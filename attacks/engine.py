@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -31,6 +31,17 @@ VERSION = 1
 IN_FLIGHT = 32  # examples attacked at a time; outcomes do not depend on it
 EVERYTHING = 10**9
 MAX_WORDS = 5_000  # ranking n words makes n texts of n words; beyond this one example takes many minutes
+
+
+class Identified(Protocol):
+    """An example; ids are unique within a run."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Asked = TypeVar("Asked", bound=Identified)
+Made = TypeVar("Made")
 
 
 class Recipe(Protocol):
@@ -67,37 +78,67 @@ def attack(
     lexicon lacks.
     """
     done = dict(finished or {})
-    _check(samples, done, budget_per_word)
-    name, module = _open(recipe)
+    check_samples(samples, done, budget_per_word, _same, "another text or label")
+    name, module = open_recipe(recipe)
     prepare_textattack(lexicon.folder)
+    done |= run_in_flight(
+        [sample for sample in samples if sample.id not in done],
+        lambda: regimes.constrain(module.build(victim, lexicon), regime, lexicon, module.KIND),
+        lambda runner, sample: _attack_one(runner, sample, budget_per_word, seed_of(seed, sample.id, name)),
+        in_flight,
+        on_outcome,
+    )
+    return [done[sample.id] for sample in samples]
 
-    def build() -> Any:
-        return regimes.constrain(module.build(victim, lexicon), regime, lexicon, module.KIND)
 
+def run_in_flight(
+    samples: Sequence[Asked],
+    build: Callable[[], Any],
+    attack_one: Callable[[Any, Asked], Made],
+    in_flight: int,
+    on_outcome: Callable[[Made], None] | None,
+) -> dict[str, Made]:
+    """Sample id -> outcome. `build` makes an Attack; each example in flight has its own, which holds its state."""
+
+    def guarded() -> Any:
+        runner = build()
+        search = runner.search_method.perform_search
+        runner.search_method.perform_search = lambda first: first if _over(runner, first) else search(first)
+        return runner
+
+    done: dict[str, Made] = {}
     with warnings.catch_warnings():
         # TextAttack's Logger.warn, once per goal function: "unknown if model is compatible"
         warnings.simplefilter("ignore", DeprecationWarning)
-        idle = [build()]
-        waiting = [sample for sample in samples if sample.id not in done]
+        idle = [guarded()]
 
-        def job(sample: Sample) -> Outcome:
-            runner = idle.pop() if idle else build()  # an Attack holds the state of one example
-            outcome = _attack_one(runner, sample, budget_per_word, seed_of(seed, sample.id, name))
+        def job(sample: Asked) -> Made:
+            runner = idle.pop() if idle else guarded()
+            outcome = attack_one(runner, sample)
             idle.append(runner)
             return outcome
 
-        for position, outcome in lanes.run([functools.partial(job, sample) for sample in waiting], in_flight):
-            done[waiting[position].id] = outcome
+        for position, outcome in lanes.run([functools.partial(job, sample) for sample in samples], in_flight):
+            done[samples[position].id] = outcome
             if on_outcome is not None:
                 on_outcome(outcome)
-    return [done[sample.id] for sample in samples]
+    return done
+
+
+def _over(runner: Any, first: Any) -> bool:
+    """Whether there is nothing to search: no words, or a budget that the first look has spent.
+
+    Of TextAttack's searches the greedy and the genetic ones fail on either.
+    """
+    goal = runner.goal_function
+    return bool(goal.num_queries >= goal.query_budget or not first.attacked_text.words)
 
 
 def fingerprint(
     recipe: str | ModuleType, lexicon: Lexicon, budget_per_word: int, regime: str = "default"
 ) -> dict[str, str | int]:
     """What must agree for two sets of outcomes to be comparable."""
-    name, module = _open(recipe)
+    name, module = open_recipe(recipe)
     needs = {*module.NEEDS, *regimes.NEEDS[regime]}
     return {
         "name": name,
@@ -113,12 +154,25 @@ def fingerprint(
     }
 
 
-def _open(recipe: str | ModuleType) -> tuple[str, Recipe]:
+def open_recipe(recipe: str | ModuleType) -> tuple[str, Recipe]:
+    """(name, module) of a module of attacks/recipes/ or its name."""
     module = importlib.import_module(f"attacks.recipes.{recipe}") if isinstance(recipe, str) else recipe
     return module.__name__.rpartition(".")[2], cast(Recipe, module)
 
 
-def _check(samples: Sequence[Sample], finished: Mapping[str, Outcome], budget_per_word: int) -> None:
+def _same(outcome: Outcome, sample: Sample) -> bool:
+    return (outcome.text, outcome.label) == (sample.text, sample.label)
+
+
+def check_samples(
+    samples: Sequence[Asked],
+    finished: Mapping[str, Made],
+    budget_per_word: int,
+    agree: Callable[[Made, Asked], bool],
+    what: str,
+) -> None:
+    """Raises ValueError for a bad budget, an id that stands twice, or a finished outcome that does not `agree` with its
+    sample: then it is of `what`, in words."""
     if isinstance(budget_per_word, bool) or not isinstance(budget_per_word, int) or budget_per_word < 1:
         raise ValueError(f"budget_per_word is {budget_per_word!r}; allowed: a whole number >= 1")
     seen: set[str] = set()
@@ -127,8 +181,8 @@ def _check(samples: Sequence[Sample], finished: Mapping[str, Outcome], budget_pe
             raise ValueError(f"two samples have the id {sample.id!r}; ids must be unique")
         seen.add(sample.id)
         outcome = finished.get(sample.id)
-        if outcome is not None and (outcome.text, outcome.label) != (sample.text, sample.label):
-            raise ValueError(f"the finished outcome {sample.id!r} is of another text or label; start afresh")
+        if outcome is not None and not agree(outcome, sample):
+            raise ValueError(f"the finished outcome {sample.id!r} is of {what}; start afresh")
 
 
 def seed_of(seed: int, sample_id: str, recipe: str) -> int:
@@ -138,7 +192,7 @@ def seed_of(seed: int, sample_id: str, recipe: str) -> int:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Python's, numpy's and torch's CPU generators start from `seed` inside, and go on as before outside."""
     import torch
 
@@ -169,7 +223,7 @@ def _attack_one(runner: Any, sample: Sample, budget_per_word: int, seed: int) ->
             raise ValueError(f"the text has {words} words; at most {MAX_WORDS} can be attacked")
         goal.query_budget = max(1, budget_per_word * words)
         goal.batch_size = EVERYTHING  # the victim makes the batches
-        with _seeded(seed):
+        with seeded(seed):
             result = runner.attack(attacked, sample.label)
         return _outcome(result, sample, goal.num_queries, words, lanes.clock() - start)
     except Exception as error:  # noqa: BLE001 (one example must not end the run; it is recorded)

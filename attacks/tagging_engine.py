@@ -6,8 +6,6 @@ sentences, on how many are in flight, on what ran before, or on where a run was 
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -55,27 +53,17 @@ def attack(
     recipe that attacks no tagger, LexiconMissing when the recipe needs a part the lexicon lacks.
     """
     done = dict(finished or {})
-    _check(samples, done, budget_per_word)
+    engine.check_samples(samples, done, budget_per_word, _same, "other words or tags")
     goals.check(goal)
     name, module = _open(recipe)
     prepare_textattack(lexicon.folder)
-    with warnings.catch_warnings():
-        # TextAttack's Logger.warn, once per goal function: "unknown if model is compatible"
-        warnings.simplefilter("ignore", DeprecationWarning)
-        idle = [module.build(victim, lexicon, gazetteer, goal)]
-        waiting = [sample for sample in samples if sample.id not in done]
-
-        def job(sample: TaggedSample) -> TaggedOutcome:
-            # an Attack holds the state of one example
-            runner = idle.pop() if idle else module.build(victim, lexicon, gazetteer, goal)
-            outcome = attack_one(runner, sample, budget_per_word, engine.seed_of(seed, sample.id, name))
-            idle.append(runner)
-            return outcome
-
-        for position, outcome in lanes.run([functools.partial(job, sample) for sample in waiting], in_flight):
-            done[waiting[position].id] = outcome
-            if on_outcome is not None:
-                on_outcome(outcome)
+    done |= engine.run_in_flight(
+        [sample for sample in samples if sample.id not in done],
+        lambda: module.build(victim, lexicon, gazetteer, goal),
+        lambda runner, sample: attack_one(runner, sample, budget_per_word, engine.seed_of(seed, sample.id, name)),
+        in_flight,
+        on_outcome,
+    )
     return [done[sample.id] for sample in samples]
 
 
@@ -102,7 +90,7 @@ def attack_one(runner: Any, sample: TaggedSample, budget_per_word: int, seed: in
         text = TaggedText(sample.words, sample.tags)
         goal.query_budget = max(1, budget_per_word * len(sample.words))
         goal.batch_size = engine.EVERYTHING  # the victim makes the batches
-        with engine._seeded(seed):
+        with engine.seeded(seed):
             result = runner.attack(text, 0)  # TextAttack wants an answer to compare with; our goals have the tags
         return _outcome(result, sample, goal.num_queries, lanes.clock() - start)
     except Exception as error:  # noqa: BLE001 (one example must not end the run; it is recorded)
@@ -140,20 +128,11 @@ def _made(sample: TaggedSample, status: Any, queries: int, seconds: float, **kno
 
 
 def _open(recipe: str | ModuleType, kind: str = "tagging") -> tuple[str, TaggingRecipe]:
-    name, module = engine._open(recipe)
+    name, module = engine.open_recipe(recipe)
     if kind not in module.TASKS:
         raise ValueError(f"the recipe {name!r} attacks {', '.join(module.TASKS)} tasks, not {kind} ones")
     return name, cast(TaggingRecipe, module)
 
 
-def _check(samples: Sequence[TaggedSample], finished: Mapping[str, TaggedOutcome], budget_per_word: int) -> None:
-    if isinstance(budget_per_word, bool) or not isinstance(budget_per_word, int) or budget_per_word < 1:
-        raise ValueError(f"budget_per_word is {budget_per_word!r}; allowed: a whole number >= 1")
-    seen: set[str] = set()
-    for sample in samples:
-        if sample.id in seen:
-            raise ValueError(f"two samples have the id {sample.id!r}; ids must be unique")
-        seen.add(sample.id)
-        outcome = finished.get(sample.id)
-        if outcome is not None and (outcome.words, outcome.gold) != (sample.words, sample.tags):
-            raise ValueError(f"the finished outcome {sample.id!r} is of other words or tags; start afresh")
+def _same(outcome: TaggedOutcome, sample: TaggedSample) -> bool:
+    return (outcome.words, outcome.gold) == (sample.words, sample.tags)

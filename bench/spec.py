@@ -75,7 +75,7 @@ TIERS: dict[str, Tier] = {
         ),
     ),
     "quick": Tier(
-        purpose="a first leaderboard: six arms, 3 seeds, half an hour on 2 cores",
+        purpose="a first leaderboard: six arms, 3 seeds, ten minutes on 2 cores",
         model="bert-tiny",
         tasks=("movie_reviews",),
         mitigations=ARMS,

@@ -12,8 +12,7 @@ The structure and the sizes are TextAttack 0.3.11's. Deviations, so NOT comparab
   it looks at the two words before and the two after, TextAttack's at the one before. As 4 of the candidates pass,
   whatever their probability, no threshold had to be chosen; where 4 or fewer are left, it refuses nothing;
 - function words and negations have no vector: they are neither replaced nor proposed; stop words (NLTK's) are also left
-  alone when capitalised;
-- an empty text, or one whose budget the first look spends, is given back at once (TextAttack fails).
+  alone when capitalised.
 Properties of TextAttack's search that stay: parents are drawn with exp(-score / 0.3), which prefers those that harm the
 victim LESS (the paper prefers the others), and the best member passes to the next generation unchanged.
 The suite's budget, not the number of generations, ends most searches: the first population alone asks for every
@@ -22,7 +21,7 @@ candidate of 60 words.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from textattack import Attack
@@ -60,12 +59,6 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
 
     from attacks.constraints import Likeliest, word_embedding
 
-    class Genetic(AlzantotGeneticAlgorithm):
-        def perform_search(self, initial_result: Any) -> Any:
-            spent = self.goal_function.num_queries >= self.goal_function.query_budget
-            empty = not initial_result.attacked_text.words
-            return initial_result if spent or empty else super().perform_search(initial_result)
-
     embedding = word_embedding(lexicon.vectors)
     constraints = [
         RepeatModification(),
@@ -77,5 +70,5 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = WordSwapEmbedding(max_candidates=CANDIDATES, embedding=embedding)
-    search = Genetic(pop_size=POPULATION, max_iters=GENERATIONS, post_crossover_check=False)
+    search = AlzantotGeneticAlgorithm(pop_size=POPULATION, max_iters=GENERATIONS, post_crossover_check=False)
     return Attack(goal, constraints, transformation, search)

@@ -12,8 +12,7 @@ The structure is TextAttack 0.3.11's recipe. Deviations:
   common words ("Grace", "Mobile": those that have a word vector) and whatever the tables lack are missed: fewer are
   found than by a model, and a listed word may be the name of something else;
 - a surname becomes a surname also where it stands alone (TextAttack: a first name); "'s" is kept;
-- digits of other scripts, on which TextAttack fails, and more than nine digits stay as they are;
-- where the first look at the text spends the budget, the search ends (TextAttack fails).
+- digits of other scripts, on which TextAttack fails, and more than nine digits stay as they are.
 Properties of TextAttack's parts that stay: the tables take no account of gender; the numbers 0, 2 and 4 stay as they
 are, and the others become any number up to twice their own; contractions are made only before the first place that was
 changed.
@@ -76,14 +75,9 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
             odd = word.isdigit() and not (word.isascii() and len(word) <= MAX_DIGITS)
             return [] if odd else super()._get_new_number(word)
 
-    class Greedy(GreedySearch):
-        def perform_search(self, initial_result: Any) -> Any:
-            spent = self.goal_function.num_queries >= self.goal_function.query_budget
-            return initial_result if spent else super().perform_search(initial_result)
-
     changes = CompositeTransformation([WordSwapExtend(), WordSwapContract(), Entities(), Numbers()])
     goal = UntargetedClassification(victim, model_cache_size=2**14)
-    return Attack(goal, [RepeatModification()], changes, Greedy())
+    return Attack(goal, [RepeatModification()], changes, GreedySearch())
 
 
 def _entities(lexicon: Lexicon) -> Callable[[list[str]], Iterator[tuple[list[int], list[str], str]]]:

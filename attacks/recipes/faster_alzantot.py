@@ -13,15 +13,14 @@ The structure and the sizes are TextAttack 0.3.11's. Deviations, so NOT comparab
   paper (TextAttack compares the swapped word's alone). MAX_FALL is the paper's number: of the near words 69 % pass, of
   WordNet synonyms 72 %, of random words 61 %. Values from 1 to 6 told synonyms from random words no better;
 - function words and negations have no vector: they are neither replaced nor proposed; stop words (NLTK's) are also left
-  alone when capitalised;
-- an empty text, or one whose budget the first look spends, is given back at once (TextAttack fails).
+  alone when capitalised.
 TextAttack's search draws parents with exp(-score / 0.3), which prefers those that harm the victim LESS; left as it is.
 The suite's budget, not the number of generations, ends most searches.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from textattack import Attack
@@ -55,12 +54,6 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
 
     from attacks.constraints import AsLikely, word_embedding
 
-    class Genetic(AlzantotGeneticAlgorithm):
-        def perform_search(self, initial_result: Any) -> Any:
-            spent = self.goal_function.num_queries >= self.goal_function.query_budget
-            empty = not initial_result.attacked_text.words
-            return initial_result if spent or empty else super().perform_search(initial_result)
-
     embedding = word_embedding(lexicon.vectors)
     constraints = [
         RepeatModification(),
@@ -71,5 +64,5 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = WordSwapEmbedding(max_candidates=CANDIDATES, embedding=embedding)
-    search = Genetic(pop_size=POPULATION, max_iters=GENERATIONS, post_crossover_check=False)
+    search = AlzantotGeneticAlgorithm(pop_size=POPULATION, max_iters=GENERATIONS, post_crossover_check=False)
     return Attack(goal, constraints, transformation, search)

@@ -19,14 +19,13 @@ The structure is TextAttack 0.3.11's. Deviations, so NOT comparable with the pap
   the two after it. MAX_FALL is the paper's number: of the 15 nearest words 46 % pass, of WordNet synonyms 45 %, of
   random words 35 %. Values from 1 to 6 told synonyms from random words no better: this model is a weak judge;
 - function words and negations have no vector: they are neither replaced nor proposed; stop words (NLTK's) are also left
-  alone when capitalised;
-- where the first look at the text spends the budget, the search ends (TextAttack fails).
+  alone when capitalised.
 The budget counts: one step asks for every candidate, so a text gets few steps.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from textattack import Attack
@@ -59,11 +58,6 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
 
     from attacks.constraints import AsLikely, NearThought, word_embedding
 
-    class Greedy(GreedySearch):
-        def perform_search(self, initial_result: Any) -> Any:
-            spent = self.goal_function.num_queries >= self.goal_function.query_budget
-            return initial_result if spent else super().perform_search(initial_result)
-
     embedding = word_embedding(lexicon.vectors)
     constraints = [
         RepeatModification(),
@@ -75,4 +69,4 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = WordSwapEmbedding(max_candidates=CANDIDATES, embedding=embedding)
-    return Attack(goal, constraints, transformation, Greedy())
+    return Attack(goal, constraints, transformation, GreedySearch())

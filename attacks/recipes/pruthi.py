@@ -5,17 +5,15 @@ Every word of four letters or more may have two neighbouring letters swapped, a 
 letter replaced by its neighbour on a QWERTY keyboard, first and last letter untouched; stop words are left alone. All
 single edits are tried and the one that costs the gold label most is taken.
 
-This is TextAttack 0.3.11's recipe with its default of one edited word (the paper has one and two). Deviations:
-- the added letter is one random letter for each place (stock's; the paper tries all);
-- TextAttack's greedy search takes the maximum of an empty list when the query budget is spent by the first look at the
-  text (a one-word text at a budget of 1). Here the search then ends, and the text has survived.
+This is TextAttack 0.3.11's recipe with its default of one edited word (the paper has one and two). Deviation:
+the added letter is one random letter for each place (stock's; the paper tries all).
 About 15 queries a word: with less budget than that the last words of the list of candidates, which is sorted by the
 text they give, are not reached.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from textattack import Attack
@@ -48,11 +46,6 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         WordSwapRandomCharacterInsertion,
     )
 
-    class Greedy(GreedySearch):
-        def perform_search(self, initial_result: Any) -> Any:
-            spent = self.goal_function.num_queries >= self.goal_function.query_budget
-            return initial_result if spent else super().perform_search(initial_result)
-
     kinds = (
         WordSwapNeighboringCharacterSwap,
         WordSwapRandomCharacterDeletion,
@@ -67,4 +60,4 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         RepeatModification(),
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
-    return Attack(goal, constraints, CompositeTransformation(typos), Greedy())
+    return Attack(goal, constraints, CompositeTransformation(typos), GreedySearch())
