@@ -13,9 +13,9 @@ smoke: fetch          ## the same path in minutes, on a handful of texts
 	$(BIN)/pytest bench/ --benchmark-only --tier smoke --results results/smoke
 
 speed: fetch          ## our training, attacks and explanations beside Trainer, stock TextAttack and Captum
-	$(BIN)/python -m bench.speed
-	$(BIN)/python -m bench.attack_speed
-	$(BIN)/python -m bench.explain_speed
+	$(BIN)/python -m bench.speed.fine_tuning
+	$(BIN)/python -m bench.speed.attacking
+	$(BIN)/python -m bench.speed.explaining
 
 test: fetch           ## all tests
 	$(BIN)/pytest -q

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.masking import Sign
 from bench.metrics import Missing, Values
 from bench.record import Record
+from bench.robustness.masking import Sign
 from bench.stats import Difference, Interval
 from training.health import UNHEALTHY
 

@@ -1,4 +1,4 @@
-"""`temper`: list, fetch, run, report, replay, explain, tune, doctor; more in bench/gate_commands.py."""
+"""`temper`: list, fetch, run, report, replay, explain, tune, doctor; more in bench/gate/commands.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import gate_commands
-from bench.gate_settings import gate_thresholds as gate_thresholds
+from bench.gate import commands
+from bench.gate.settings import gate_thresholds as gate_thresholds
 from training.errors import UserError
 
 app = typer.Typer(
@@ -147,10 +147,11 @@ def report(
     figures: Annotated[bool | None, typer.Option(help="Pictures of gradients; drawn for up to 500 runs.")] = None,
 ) -> None:
     """Writes the leaderboard and the report page (index.html) again from the records on disk, and prints the board."""
-    from bench import leaderboard, releases
+    from bench import leaderboard
+    from bench.gate import releases
     from bench.report import history
 
-    store = gate_commands.existing(results)
+    store = commands.existing(results)
     boards = leaderboard.build(store)
     leaderboard.write(boards, out_dir or results)
     leaderboard.show(boards, out)
@@ -172,7 +173,7 @@ def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) ->
         out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
 
 
-gate_commands.add(app, out, err)
+commands.add(app, out, err)
 
 
 @app.command()
@@ -182,7 +183,7 @@ def replay(
     out_file: Annotated[Path | None, typer.Option("--out", help="Where the texts go; a .jsonl file.")] = None,
 ) -> None:
     """Scores adversarial texts again, on any checkpoint. Exit code 1: a model is no longer fooled by its own."""
-    from bench import replay as replaying
+    from bench.robustness import replay as replaying
 
     found = replaying.open_source(source, out_file)
     scores, notes = replaying.replay(found, model)
@@ -204,7 +205,7 @@ def explain(
     out_file: Annotated[Path | None, typer.Option("--out", help="The page; in the results folder by default.")] = None,
 ) -> None:
     """Shows which words of your own sentence a model's answer rests on, here and as an HTML page."""
-    from bench import explain_command
+    from bench.explanations import explain_command
 
     page = out_file or results / "explanation.html"
     explain_command.run(run_id, model, text, explainer or ["integrated_gradients"], results, page, out)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import attacked_entities, explained
+from bench.explanations import explained
 from bench.metrics import BUDGETS, MODES, TAGS, Missing, Values, table_of
 from bench.record import Record
+from bench.robustness import attacked_entities
 from bench.stats import Array
 from training.errors import UserError
 

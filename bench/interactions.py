@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bench import metrics, stats
 from bench.board import Arm, Board
-from bench.sides import configs
+from bench.gate.sides import configs
 from bench.stats import Difference, Interval
 
 BASELINE = "baseline"

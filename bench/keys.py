@@ -90,7 +90,7 @@ def attack_mode(recipe: str) -> str:
 def attack_code(recipe: str, mode: str) -> tuple[str, ...]:
     """The stage's source file, the recipe's, and those of the recipes that it USES."""
     used = getattr(registry.load("attacks.recipes", recipe), "USES", ())
-    stage = "bench/tagging_attacks.py" if mode == TAGS else "bench/attacking.py"
+    stage = "bench/robustness/tagging_attacks.py" if mode == TAGS else "bench/robustness/attacking.py"
     return (stage, *(f"attacks/recipes/{name}.py" for name in (recipe, *used)))
 
 
@@ -115,12 +115,12 @@ def lexicon_of(spec: Spec, recipe: str) -> str:
 
 
 def sweep_key(spec: Spec, recipe: str) -> str:
-    return stage_key(attack=attack_key(spec, recipe, "calibrated"), code=code_hash("bench/sweep.py"))
+    return stage_key(attack=attack_key(spec, recipe, "calibrated"), code=code_hash("bench/robustness/sweep.py"))
 
 
 def adaptive_key(spec: Spec) -> str:
     attacks = [attack_key(spec, recipe, "calibrated") for recipe in spec.recipes]
-    return stage_key(attacks=attacks, code=code_hash("bench/adaptive.py"))
+    return stage_key(attacks=attacks, code=code_hash("bench/robustness/adaptive.py"))
 
 
 def drift_recipe(spec: Spec) -> str:
@@ -134,10 +134,10 @@ def explain_code(spec: Spec) -> tuple[str, ...]:
         "explain/*.py",
         "explain/methods/_*.py",
         *(f"explain/methods/{name}.py" for name in spec.explainers),
-        "bench/explaining.py",
-        "bench/entity_explaining.py",
-        "bench/edits.py",
-        "bench/marks.py",
+        "bench/explanations/explaining.py",
+        "bench/explanations/entity_explaining.py",
+        "bench/explanations/edits.py",
+        "bench/explanations/marks.py",
         "training/mitigations/_rationales.py",
     )
 
@@ -149,7 +149,7 @@ def explain_key(spec: Spec) -> str:
         attack=attack_key(spec, drift_recipe(spec), "calibrated"),
         explainers=list(spec.explainers),
         explained=spec.sizes.explained,
-        explanation_attack=code_hash("bench/explanation_attack.py") if spec.adaptive else None,
+        explanation_attack=code_hash("bench/explanations/explanation_attack.py") if spec.adaptive else None,
     )
 
 
@@ -157,7 +157,7 @@ def invariance_key(spec: Spec) -> str:
     return stage_key(
         train=evaluate_key(spec),
         code=code_hash(
-            "attacks/invariances/*.py", "attacks/entities.py", "attacks/gazetteer.py", "bench/invariance.py"
+            "attacks/invariances/*.py", "attacks/entities.py", "attacks/gazetteer.py", "bench/robustness/invariance.py"
         ),
         attacked=spec.sizes.attacked,
     )
@@ -179,6 +179,6 @@ def cell_key(spec: Spec) -> str:
         attacks=[attack_key(spec, recipe, attack_mode(recipe)) for recipe in spec.recipes],
         explanations=explain_key(spec),
         invariance=invariance_key(spec) if spec.recipes else None,
-        honesty=code_hash("bench/sweep.py", "bench/transfer.py"),
+        honesty=code_hash("bench/robustness/sweep.py", "bench/robustness/transfer.py"),
         adaptive=adaptive_key(spec) if spec.adaptive else None,
     )

@@ -4,7 +4,7 @@ A board holds the arms of one task, model and tier that share data, sizes and at
 them gets a board of its own and is never averaged in. The ranked number is the lower of the raw and the calibrated
 worst case, so a victim that hides behind saturated probabilities gains nothing.
 
-Masking (bench/masking.py) gains no rank. What the lower number undoes is flagged and keeps its rank: a raw accuracy
+Masking (robustness/masking.py) gains no rank. What the lower number undoes is flagged and keeps its rank: raw accuracy
 under attack above the calibrated one, and logits on another scale (sharpened or flattened). What it does not undo
 leaves an arm without rank, verdict and place in the correction, its numbers shown with the reason: a sweep of
 temperatures that takes more than 5 points off what survives raw and calibrated, beyond what it takes off the baseline
@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import interactions, masking, metrics, ranks, stats
+from bench import interactions, metrics, ranks, stats
 from bench.board import Arm, Board, comparability, place, tell_apart, why_apart
 from bench.extraction import extract, why_missing
 from bench.metrics import Missing
 from bench.reading import read_all
 from bench.record import Record
+from bench.robustness import masking
 from bench.stats import Difference, Interval
 from bench.store import Store, write_atomic
 from training.errors import UserError

@@ -8,9 +8,10 @@ from types import ModuleType
 from rich.markup import escape
 from rich.table import Table
 
-from bench import components, sources
+from bench import sources
 from bench.plan import describe
 from bench.presets import PRESETS
+from bench.robustness import components
 from bench.spec import TIERS
 from training import registry
 from training.errors import UserError

@@ -16,9 +16,11 @@ from transformers import AutoTokenizer
 
 from attacks import regimes
 from attacks.lexicon import Lexicon
-from bench import agreement, components, presets, run, sources
-from bench import transfer as transfers
-from bench.explainers import load as load_explainer
+from bench import presets, run, sources
+from bench.explanations import agreement
+from bench.explanations.explainers import load as load_explainer
+from bench.robustness import components
+from bench.robustness import transfer as transfers
 from bench.run import Job
 from bench.spec import BASELINE, RECIPES, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
 from training import registry, span_head

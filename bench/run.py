@@ -20,22 +20,11 @@ import pandas as pd
 import torch
 
 from attacks.outcome import Outcome
-from bench import (
-    adaptive,
-    agreement,
-    attacking,
-    entity_explaining,
-    environment,
-    explaining,
-    invariance,
-    keys,
-    sources,
-    stages,
-    sweep,
-    tagging_attacks,
-)
-from bench import transfer as transfers
+from bench import environment, keys, sources, stages
+from bench.explanations import agreement, entity_explaining, explaining
 from bench.record import Record, StageResult
+from bench.robustness import adaptive, attacking, invariance, sweep, tagging_attacks
+from bench.robustness import transfer as transfers
 from bench.spec import Spec
 from bench.stages import Cell, Tick
 from bench.store import Store
@@ -50,7 +39,7 @@ MODES = ("calibrated", "raw")
 
 @dataclass(frozen=True)
 class Job:
-    """A Spec with what a worker process needs to open it; `donors` are cells of other seeds, see bench/transfer.py."""
+    """A Spec with what a worker process needs; `donors`: cells of other seeds, see robustness/transfer.py."""
 
     spec: Spec
     task_locator: str
@@ -58,7 +47,9 @@ class Job:
     results: Path
     cache: Path | None
     donors: tuple[Spec, ...] = ()
-    peers: tuple[tuple[str, Spec], ...] = ()  # whose attributions are compared with this cell's, see bench/agreement.py
+    peers: tuple[
+        tuple[str, Spec], ...
+    ] = ()  # whose attributions are compared with this cell's, see explanations/agreement.py
 
     def open(self, tick: Tick) -> Cell:
         return Cell(

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.attacking import attacked_samples
 from bench.extraction import extract
 from bench.record import Record
+from bench.robustness.attacking import attacked_samples
 from bench.run import Job
 from bench.store import Store
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench import gate
-from bench.gate_settings import gate_thresholds
+from bench.gate import checking
+from bench.gate.settings import gate_thresholds
 from bench.store import Store
 
 
@@ -17,7 +17,7 @@ def test_not_worse_than_baseline(benchmark: Any, request: pytest.FixtureRequest,
     if folder is None:
         pytest.skip("no --baseline given: nothing to compare with")
     verdict = benchmark.pedantic(
-        gate.check, args=(Store(folder), store), kwargs={"thresholds": gate_thresholds()}, rounds=1
+        checking.check, args=(Store(folder), store), kwargs={"thresholds": gate_thresholds()}, rounds=1
     )
     if verdict.exit_code != 0:
         pytest.fail(f"{verdict.status}:\n" + "\n".join(verdict.reasons), pytrace=False)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bench import metrics
 from bench.board import Arm, Board
+from bench.gate.sides import configs
 from bench.report import wording
 from bench.report.sections import Cell, Section, measured, number, points, probability
-from bench.sides import configs
 from bench.stats import Interval
 
 COSTS = (

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench import metrics
-from bench.releases import Line
+from bench.gate.releases import Line
 from bench.store import write_atomic
 from training.errors import UserError
 

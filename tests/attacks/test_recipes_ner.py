@@ -304,7 +304,7 @@ def finance_tagger(resources):
     """bert-tiny fine-tuned for two epochs on short loan agreements, with ten sentences whose entities it gets right."""
     import torch
 
-    from bench.tagging_attacks import victim
+    from bench.robustness.tagging_attacks import victim
     from training import loop, registry
     from training.hooks import Context, Settings
     from training.model import open_classifier

@@ -97,7 +97,7 @@ def test_labels_must_know_outside():
 
 @pytest.mark.parametrize("head", ["token", "span"])
 def test_a_classifiers_decisions_are_kept_whatever_it_is_asked_with(make_tagger, head: str):
-    from bench.tagging_attacks import victim
+    from bench.robustness.tagging_attacks import victim
 
     classifier = make_tagger(head)
     sentences = [

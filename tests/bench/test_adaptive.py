@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.adaptive import RESTARTS, adapt
-from bench.attacking import outcome_table
 from bench.extraction import extract
 from bench.record import Table
+from bench.robustness.adaptive import RESTARTS, adapt
+from bench.robustness.attacking import outcome_table
 from bench.stages import Cell
 from tests.bench.conftest import attack_table, make_record
 from tests.bench.test_masking import calibrated, known_cell

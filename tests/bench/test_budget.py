@@ -12,11 +12,11 @@ from attacks import metrics as attack_metrics
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
 from bench import leaderboard
-from bench.attacking import outcome_table
 from bench.extraction import extract
 from bench.metrics import BUDGETS
 from bench.record import Table
 from bench.report import budget, formats
+from bench.robustness.attacking import outcome_table
 from bench.store import Store
 from tests.attacks.conftest import count_words
 from tests.bench.conftest import attack_table, make_record

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from attacks import lexicon
-from bench import campaign, gate, keys, leaderboard, run
+from bench import campaign, keys, leaderboard, run
+from bench.gate import checking
 from bench.plan import Request, plan
 from bench.record import comparable
 from bench.store import Store
@@ -121,14 +122,14 @@ def test_the_same_spec_gives_the_same_samples_in_any_parallelism(finished, ask, 
 
 
 def test_a_vs_a_passes_and_a_planted_drop_fails(finished, tmp_path):
-    assert gate.check(Store(finished), Store(finished)).exit_code == 0
+    assert checking.check(Store(finished), Store(finished)).exit_code == 0
     worse = Store(tmp_path / "worse", write=True)
     for record in Store(finished):
         tables = {name: Store(finished).tables(record, name) for name in record.tables}
         clean = tables["clean"]
         clean.loc[: int(0.8 * len(clean)), "correct"] = False
         worse.write(record, tables)
-    verdict = gate.check(Store(finished), worse)
+    verdict = checking.check(Store(finished), worse)
     assert verdict.exit_code == 1
     assert any("clean accuracy" in reason for reason in verdict.reasons)
 

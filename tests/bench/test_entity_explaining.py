@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
-from bench import entity_explaining, explained
+from bench.explanations import entity_explaining, explained
 from explain.inputs import Explainable
 from explain.methods import integrated_gradients, random
 from tests.explain.conftest import wordpiece  # noqa: F401

@@ -10,8 +10,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench import explain_command
-from bench.explain_command import terminal_strip
+from bench.explanations import explain_command
+from bench.explanations.explain_command import terminal_strip
 from bench.store import Store
 from explain.attribution import Attribution
 from tests.bench.conftest import make_record

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from attacks import lexicon
-from bench import agreement, edits, explained, marks, metrics
+from bench import metrics
+from bench.explanations import agreement, edits, explained, marks
 from bench.keys import explain_key
 from bench.report import sections
 from bench.spec import Sizes, Spec

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attacks import lexicon
-from bench import explanation_attack
-from bench.explanation_attack import move
+from bench.explanations import explanation_attack
+from bench.explanations.explanation_attack import move
 from explain import stability
 from explain.attribution import Attribution
 
@@ -61,7 +61,8 @@ def test_nothing_to_swap_and_nothing_to_compare() -> None:
 
 @pytest.mark.resources
 def test_real_synonyms_come_from_the_lexicon(resources) -> None:
-    from bench import edits, sources
+    from bench import sources
+    from bench.explanations import edits
 
     opened: lexicon.Lexicon = sources.open_lexicon(resources)
     near = edits.neighbours(opened)

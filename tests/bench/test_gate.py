@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import gate
+from bench.gate import checking
 from bench.record import Record
 from bench.store import Store
 from tests.bench.conftest import generator, make_record
@@ -35,14 +35,16 @@ def edited(store: Store, target: Path, change: Callable[[Record, dict[str, Any]]
 
 def test_an_a_a_pair_is_the_same(filled: Fill) -> None:
     store = filled("a", SIX)
-    verdict = gate.check(store, store)
+    verdict = checking.check(store, store)
     assert (verdict.status, verdict.exit_code) == ("same", 0)
     assert set(verdict.rows.verdict) == {"same"}
     assert len(verdict.rows) == 6 * 5
 
 
 def test_other_noise_is_the_same_too(filled: Fill) -> None:
-    alarms = [gate.check(filled("a", SIX), filled(f"b{i}", {n: {"noise": i} for n in SIX})).exit_code for i in range(3)]
+    alarms = [
+        checking.check(filled("a", SIX), filled(f"b{i}", {n: {"noise": i} for n in SIX})).exit_code for i in range(3)
+    ]
     assert alarms == [0, 0, 0]
 
 
@@ -64,7 +66,7 @@ def drop(rate: float, arms: tuple[str, ...] = ("fgm",)) -> Callable[[Record, dic
 
 def test_a_planted_ten_point_drop_is_worse(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", SIX)
-    verdict = gate.check(store, edited(store, tmp_path / "b", drop(0.1)))
+    verdict = checking.check(store, edited(store, tmp_path / "b", drop(0.1)))
     assert (verdict.status, verdict.exit_code) == ("worse", 1)
     assert verdict.reasons[0].startswith("movie_reviews / bert-tiny / fgm / AUA calibrated deepwordbug: 0.")
     assert "-10.0 [-" in verdict.reasons[0]
@@ -91,23 +93,23 @@ def test_the_same_texts_lost_in_every_seed_of_one_cell_are_worse(filled: Fill, t
     ]
     lost = sorted(set.intersection(*survivors))[:5]
     assert len(lost) == 5
-    verdict = gate.check(store, edited(store, tmp_path / "worse", change))
+    verdict = checking.check(store, edited(store, tmp_path / "worse", change))
     assert verdict.exit_code == 1
     assert list(verdict.rows.loc[verdict.rows.verdict == "worse", "metric"]) == ["aua_raw:deepwordbug"]
 
 
 def test_a_drop_below_what_matters_is_the_same(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", SIX)
-    assert gate.check(store, edited(store, tmp_path / "b", drop(0.04))).status == "same"
+    assert checking.check(store, edited(store, tmp_path / "b", drop(0.04))).status == "same"
     other = edited(store, tmp_path / "c", drop(0.1))
-    assert gate.check(store, other, thresholds={"aua_calibrated": 0.2, "aua_raw": 0.2}).status == "same"
-    one = gate.check(store, other, thresholds={"aua_calibrated": 0.2, "aua_raw:deepwordbug": 0.01})
+    assert checking.check(store, other, thresholds={"aua_calibrated": 0.2, "aua_raw": 0.2}).status == "same"
+    one = checking.check(store, other, thresholds={"aua_calibrated": 0.2, "aua_raw:deepwordbug": 0.01})
     assert set(one.rows[one.rows.verdict == "worse"].metric) == {"aua_raw:deepwordbug"}
 
 
 def test_an_improvement_is_better_and_exits_0(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", SIX)
-    verdict = gate.check(edited(store, tmp_path / "b", drop(0.2)), store)
+    verdict = checking.check(edited(store, tmp_path / "b", drop(0.2)), store)
     assert (verdict.status, verdict.exit_code) == ("better", 0)
     assert verdict.reasons[0].endswith(": better")
 
@@ -115,7 +117,7 @@ def test_an_improvement_is_better_and_exits_0(filled: Fill, tmp_path: Path) -> N
 def test_a_vanished_cell_is_worse(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}, "fgm": {}})
     gone = edited(store, tmp_path / "b", lambda r, _: None if r.spec["mitigation"] == "fgm" else r)
-    verdict = gate.check(store, gone)
+    verdict = checking.check(store, gone)
     assert verdict.exit_code == 1
     assert "fgm: not in the candidate (quick): a vanished cell counts as worse" in verdict.reasons[0]
 
@@ -123,7 +125,7 @@ def test_a_vanished_cell_is_worse(filled: Fill, tmp_path: Path) -> None:
 def test_a_vanished_metric_is_worse(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}})
     gone = edited(store, tmp_path / "b", lambda r, t: (t.pop("attack:textfooler:raw"), r)[1])
-    verdict = gate.check(store, gone)
+    verdict = checking.check(store, gone)
     assert verdict.exit_code == 1
     assert "AUA raw textfooler: seeds 0, 1, 2 have no value in the candidate" in verdict.reasons[0]
 
@@ -138,10 +140,10 @@ def test_a_new_failure_is_worse_and_an_old_one_is_not(filled: Fill, tmp_path: Pa
         return make_record("baseline", 1, status="failed", reason="NaN in the loss")
 
     broken = edited(store, tmp_path / "b", fail)
-    verdict = gate.check(store, broken)
+    verdict = checking.check(store, broken)
     assert verdict.exit_code == 1
     assert "seed 1: failed in the candidate (NaN in the loss), was ok in the baseline" in verdict.reasons[0]
-    assert gate.check(broken, broken).exit_code == 0
+    assert checking.check(broken, broken).exit_code == 0
 
 
 def other(**changes: Any) -> dict[str, dict[str, Any]]:
@@ -164,14 +166,14 @@ def other(**changes: Any) -> dict[str, dict[str, Any]]:
     ],
 )
 def test_other_conditions_are_not_comparable(filled: Fill, changes: dict[str, Any], named: str) -> None:
-    verdict = gate.check(filled("a", other()), filled("b", other(**changes)))
+    verdict = checking.check(filled("a", other()), filled("b", other(**changes)))
     assert (verdict.status, verdict.exit_code) == ("not_comparable", 3)
     assert named in verdict.reasons[0]
 
 
 def test_other_seeds_or_examples_are_not_comparable(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}})
-    verdict = gate.check(store, filled("b", {"baseline": {}}, seeds=2))
+    verdict = checking.check(store, filled("b", {"baseline": {}}, seeds=2))
     assert verdict.exit_code == 3
     assert "seeds 0, 1, 2 against 0, 1" in verdict.reasons[0]
 
@@ -179,7 +181,7 @@ def test_other_seeds_or_examples_are_not_comparable(filled: Fill, tmp_path: Path
         tables["clean"]["id"] = "x" + tables["clean"]["id"]
         return record
 
-    verdict = gate.check(store, edited(store, tmp_path / "c", rename))
+    verdict = checking.check(store, edited(store, tmp_path / "c", rename))
     assert verdict.exit_code == 3
     assert "clean accuracy: not comparable: the example ids differ" in verdict.reasons[0]
 
@@ -192,14 +194,14 @@ def test_a_definite_regression_beats_what_cannot_be_compared(filled: Fill, tmp_p
             return record.model_copy(update={"fingerprints": record.fingerprints | {"data": "other"}})
         return drop(0.2)(record, tables)
 
-    verdict = gate.check(store, edited(store, tmp_path / "b", both))
+    verdict = checking.check(store, edited(store, tmp_path / "b", both))
     assert verdict.exit_code == 1
     assert any("not comparable: data differs" in reason for reason in verdict.reasons)
 
 
 def test_one_seed_is_compared_and_says_so(filled: Fill) -> None:
     store = filled("a", {"baseline": {}}, seeds=1)
-    verdict = gate.check(store, store)
+    verdict = checking.check(store, store)
     assert verdict.exit_code == 0
     assert any("1 seed" in reason for reason in verdict.reasons)
 
@@ -207,17 +209,17 @@ def test_one_seed_is_compared_and_says_so(filled: Fill) -> None:
 def test_bad_usage(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}})
     with pytest.raises(UserError, match="holds no records"):
-        gate.check(Store(tmp_path / "empty"), store)
+        checking.check(Store(tmp_path / "empty"), store)
     with pytest.raises(UserError, match="no metric of the gate"):
-        gate.check(store, store, thresholds={"accuracy": 0.1})
+        checking.check(store, store, thresholds={"accuracy": 0.1})
     twin = make_record("baseline", 0, spec_id="twin")
     store.write(twin, {})
     with pytest.raises(UserError, match="two versions"):
-        gate.check(store, store)
+        checking.check(store, store)
 
 
 def test_the_table_prints(filled: Fill) -> None:
     store = filled("a", {"baseline": {}})
     console = Console(file=io.StringIO(), width=160)
-    console.print(gate.table(gate.check(store, store)))
+    console.print(checking.table(checking.check(store, store)))
     assert "clean accuracy" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import drift, gate, gate_outputs
 from bench.cli import app
-from bench.gate_settings import gate_thresholds
+from bench.gate import checking, drift, outputs
+from bench.gate.settings import gate_thresholds
 from bench.record import Record
 from bench.store import Store
 from tests.bench.conftest import generator
@@ -86,10 +86,10 @@ def test_the_gate_sees_what_no_cell_shows(filled: Fill, tmp_path: Path) -> None:
     """Every one of 12 arms loses 1.5 points of clean accuracy: a sign test finds it."""
     arms = {name: {} for name in (*ARMS, *(f"arm_{k}" for k in range(6)))}
     store = filled("a", arms)
-    verdict = gate.check(store, edited(store, tmp_path / "b", everywhere(0.015)))
+    verdict = checking.check(store, edited(store, tmp_path / "b", everywhere(0.015)))
     assert verdict.exit_code == 1
     assert any(reason.startswith("suite-wide drift: clean accuracy: 12 of 12 lower") for reason in verdict.worse)
-    quiet = gate.check(store, filled("c", {name: {"noise": 1} for name in arms}))
+    quiet = checking.check(store, filled("c", {name: {"noise": 1} for name in arms}))
     assert not [one for one in quiet.drifts if one.verdict in ("worse", "small")]
 
 
@@ -106,7 +106,7 @@ def test_a_changed_setting_is_compared_and_named(filled: Fill, tmp_path: Path) -
         mitigations = [{"name": "fgm", "version": 1, "config": {"epsilon": 0.0}}]
         return drop(0.2)(record.model_copy(update={"spec": record.spec | {"mitigations": mitigations}}), tables)
 
-    verdict = gate.check(store, edited(store, tmp_path / "b", planted))
+    verdict = checking.check(store, edited(store, tmp_path / "b", planted))
     assert verdict.exit_code == 1
     said = verdict.worse[0]
     assert said.startswith("movie_reviews / bert-tiny / fgm / AUA calibrated deepwordbug: 0.")
@@ -117,36 +117,36 @@ def test_a_changed_setting_is_compared_and_named(filled: Fill, tmp_path: Path) -
 def test_an_arm_whose_name_says_its_settings_is_still_the_same_arm(filled: Fill) -> None:
     before = filled("a", {"baseline": {}, "fgm": with_epsilon(0.1)})
     after = filled("b", {"baseline": {}, "fgm": with_epsilon(0.0, "fgm (epsilon=0.0)")})
-    verdict = gate.check(before, after)
+    verdict = checking.check(before, after)
     assert verdict.status == "same"
     assert not any("vanished" in reason for reason in verdict.reasons)
 
 
 def test_an_unchanged_arm_that_is_worse_points_to_bisect(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", SIX)
-    verdict = gate.check(store, edited(store, tmp_path / "b", drop(0.2)))
+    verdict = checking.check(store, edited(store, tmp_path / "b", drop(0.2)))
     assert "temper bisect" in verdict.advice[0]
 
 
 def test_non_inferiority_puts_the_proof_on_the_candidate(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}, "fgm": {}})
-    assert gate.check(store, store, non_inferiority=True).exit_code == 0
+    assert checking.check(store, store, non_inferiority=True).exit_code == 0
     slightly = edited(store, tmp_path / "b", drop(0.04))
-    assert gate.check(store, slightly).exit_code == 0
-    strict = gate.check(store, slightly, non_inferiority=True)
+    assert checking.check(store, slightly).exit_code == 0
+    strict = checking.check(store, slightly, non_inferiority=True)
     assert strict.exit_code == 1
     assert "not shown to be worse by no more than 5.0" in strict.worse[0]
     loose = {"aua_calibrated": 0.3, "aua_raw": 0.3}
-    assert gate.check(store, slightly, thresholds=loose, non_inferiority=True).exit_code == 0
+    assert checking.check(store, slightly, thresholds=loose, non_inferiority=True).exit_code == 0
 
 
 def test_a_metric_named_in_the_settings_is_judged_too(filled: Fill) -> None:
     store = filled("a", {"baseline": {}})
-    assert "dnaopc:integrated_gradients" not in set(gate.check(store, store).rows.metric)
-    more = gate.check(store, store, thresholds={"dnaopc": 0.1})
+    assert "dnaopc:integrated_gradients" not in set(checking.check(store, store).rows.metric)
+    more = checking.check(store, store, thresholds={"dnaopc": 0.1})
     assert "dnaopc:integrated_gradients" in set(more.rows.metric)
     with pytest.raises(UserError, match="no metric of the gate"):
-        gate.check(store, store, thresholds={"train_seconds": 1.0})
+        checking.check(store, store, thresholds={"train_seconds": 1.0})
 
 
 @pytest.mark.parametrize("text", ["gate = 3", "gate.clean_accuracy = -1", "gate.clean_accuracy = true"])
@@ -162,20 +162,20 @@ def test_bad_settings_are_refused(text: str, tmp_path: Path) -> None:
 # --- for other programs
 
 
-def hostile() -> gate.Verdict:
+def hostile() -> checking.Verdict:
     name = "t / m / a|b <script>\x00, 100%"
-    row = dict.fromkeys(gate.ROW_COLUMNS) | {
+    row = dict.fromkeys(checking.ROW_COLUMNS) | {
         "cell": name, "metric": "clean_accuracy", "before": 0.8, "after": 0.7, "difference": -0.1, "low": -0.15,
         "high": -0.05, "p": 0.001, "p_holm": 0.002, "smallest_difference": 0.01, "n": 9, "seeds": 3, "verdict": "worse",
     }  # fmt: skip
     lost = f"{name}: lost\n::error::forged @someone [x](http://y)"
     said = f"{name} / clean accuracy: 0.800 -> 0.700, -10.0 points: worse"
-    rows = pd.DataFrame([row], columns=gate.ROW_COLUMNS)
-    return gate.Verdict("worse", 1, [said, lost], rows, [said, lost], ["u: not comparable"], ["do this"])
+    rows = pd.DataFrame([row], columns=checking.ROW_COLUMNS)
+    return checking.Verdict("worse", 1, [said, lost], rows, [said, lost], ["u: not comparable"], ["do this"])
 
 
 def test_junit_counts_and_holds_what_xml_can() -> None:
-    suite = ElementTree.fromstring(gate_outputs.junit(hostile()))  # noqa: S314 (our own)
+    suite = ElementTree.fromstring(outputs.junit(hostile()))  # noqa: S314 (our own)
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "2", "1")
     first = suite[0]
     assert first.get("classname") == "t / m / a|b <script>\ufffd, 100%"
@@ -183,7 +183,7 @@ def test_junit_counts_and_holds_what_xml_can() -> None:
 
 
 def test_github_lines_cannot_be_forged() -> None:
-    lines = gate_outputs.github(hostile())
+    lines = outputs.github(hostile())
     assert [line.split(" ")[0] for line in lines] == ["::error", "::error", "::warning"]
     assert all("\n" not in line for line in lines)
     assert lines[0].startswith("::error title=TemperBench%3A worse::")
@@ -192,17 +192,17 @@ def test_github_lines_cannot_be_forged() -> None:
 
 
 def test_the_summary_stays_a_table(tmp_path: Path) -> None:
-    text = gate_outputs.summary(hostile())
+    text = outputs.summary(hostile())
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
     assert "<script>" not in text
     assert "@someone" not in text
     assert r"\[x\](http" in text  # the brackets are escaped, so it is no link
-    gate_outputs.write(tmp_path / "s.md", "one\n", append=True)
-    gate_outputs.write(tmp_path / "s.md", "two\n", append=True)
+    outputs.write(tmp_path / "s.md", "one\n", append=True)
+    outputs.write(tmp_path / "s.md", "two\n", append=True)
     assert (tmp_path / "s.md").read_text() == "one\ntwo\n"
     with pytest.raises(UserError, match="cannot write"):
-        gate_outputs.write(tmp_path / "absent" / "s.md", "x")
+        outputs.write(tmp_path / "absent" / "s.md", "x")
 
 
 def test_check_writes_all_of_them_and_exits_1(filled: Fill, tmp_path: Path, monkeypatch: Any) -> None:
@@ -226,7 +226,7 @@ def test_check_writes_all_of_them_and_exits_1(filled: Fill, tmp_path: Path, monk
 
 def test_the_workflow_uses_options_that_exist() -> None:
     text = (HOUSE / ".github" / "workflows" / "robustness.yml").read_text()
-    source = (HOUSE / "bench" / "gate_commands.py").read_text()
+    source = (HOUSE / "bench" / "gate" / "commands.py").read_text()
     for option in ("--github", "--junit", "--summary", "--candidate", "--baseline"):
         assert option in text
         assert option[2:] in source

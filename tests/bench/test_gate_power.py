@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import planner, stats
-from bench.gate import ALPHA
-from bench.planner import Components, Question
+from bench import stats
+from bench.gate.checking import ALPHA, planner
+from bench.gate.planner import Components, Question
 from bench.stats import Array, Pool, Squares
 from training.errors import UserError
 

@@ -14,10 +14,11 @@ import pytest
 from attacks import lexicon
 from attacks.invariances import suite
 from attacks.recipes import embedding_pgd
-from bench import invariance, keys, leaderboard, metrics, run
+from bench import keys, leaderboard, metrics, run
 from bench.extraction import extract
 from bench.plan import Request, plan
 from bench.record import Table
+from bench.robustness import invariance
 from bench.store import Store
 from tests.bench.conftest import attack_table, make_record
 from training.task import Example

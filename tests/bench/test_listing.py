@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from attacks import lexicon, masked_lm
-from bench import cli, components, doctoring, fetching, keys, listing, plan, sources
+from bench import cli, doctoring, fetching, keys, listing, plan, sources
 from bench.plan import Request
+from bench.robustness import components
 from tests.bench.test_spec import spec
 from training import registry
 from training.errors import UserError
@@ -57,7 +58,7 @@ def test_there_are_recipes() -> None:
 def test_every_recipe_says_what_its_authors_use(name: str) -> None:
     found = registry.load("attacks.recipes", name)
     assert isinstance(getattr(found, "ORIGINAL", None), tuple), "give it ORIGINAL: names of resources, or () for none"
-    assert set(found.ORIGINAL) <= set(components.HOW), "say in bench/components.py how to get it"
+    assert set(found.ORIGINAL) <= set(components.HOW), "say in bench/robustness/components.py how to get it"
     if found.COMPONENTS == UNTOUCHED:
         assert found.ORIGINAL == ()
 

@@ -16,8 +16,7 @@ import pytest
 from attacks import engine, lexicon
 from attacks.outcome import Outcome
 from attacks.victim import Victim
-from bench import campaign, leaderboard, masking
-from bench.attacking import attacked_samples, outcome_table, temperature
+from bench import campaign, leaderboard
 from bench.board import Arm, Board
 from bench.extraction import extract
 from bench.keys import evaluate_key
@@ -25,10 +24,12 @@ from bench.metrics import Values
 from bench.plan import Request
 from bench.record import Table
 from bench.report import formats, wording
+from bench.robustness import masking
+from bench.robustness.attacking import attacked_samples, outcome_table, temperature
+from bench.robustness.sweep import FACTORS, sweep
 from bench.spec import Sizes
 from bench.stages import Cell
 from bench.store import Store
-from bench.sweep import FACTORS, sweep
 from bench.work import RESULT, Work
 from tests.attacks.conftest import BAD, GOOD
 from tests.bench.conftest import make_record, make_tables

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import leaderboard, reading, scale
+from bench import leaderboard, reading
 from bench.report.page import examples, script, source, table, write
 from bench.report.page.budget import Budget, accuracy, grid
 from bench.report.page.health import Health, thin
 from bench.report.page.reliability import bins
 from bench.report.page.runs import Runs
 from bench.report.page.transfer import Transfer
+from bench.speed import reporting
 from bench.store import Store
 from tests.bench.conftest import attack_table, make_record, make_tables
 
@@ -249,7 +250,8 @@ def test_an_empty_store_and_an_unreadable_table(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from bench import leaderboard, reading, scale
+from bench import leaderboard, reading
+from bench.speed import reporting
 from bench.report.page import write
 from bench.store import Store
 store = Store(sys.argv[1])
@@ -298,11 +300,11 @@ def test_any_number_of_workers_reads_the_same(filled: Fill, monkeypatch: pytest.
 
 
 def test_the_scale_records_are_in_the_real_schema(tmp_path: Path) -> None:
-    scale.fill(tmp_path / "r", 2 * scale.SEEDS)
+    reporting.fill(tmp_path / "r", 2 * reporting.SEEDS)
     (board,) = leaderboard.build(Store(tmp_path / "r"))
     assert [arm.label for arm in board.arms if arm.verdict == "baseline"] == ["baseline"]
     assert len(board.metrics) > 20
-    assert scale.measure(tmp_path / "r", tmp_path / "out")["page"] > 0
+    assert reporting.measure(tmp_path / "r", tmp_path / "out")["page"] > 0
 
 
 def test_the_page_is_written_without_torch() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench import bisection, gate, leaderboard, releases
+from bench import leaderboard
+from bench.gate import bisection, checking, releases
 from bench.record import Record
 from bench.report import history
 from bench.store import Store
@@ -24,7 +25,7 @@ def test_a_release_holds_the_records_and_never_changes(filled: Fill) -> None:
     place = releases.save(store.folder, "v1")
     assert place == store.folder / "releases" / "v1"
     assert Store(place).ids() == store.ids()
-    assert gate.check(Store(place), store).status == "same"
+    assert checking.check(Store(place), store).status == "same"
     with pytest.raises(UserError, match="exists already"):
         releases.save(store.folder, "v1")
     assert [p.name for p in place.parent.iterdir()] == ["v1"]
@@ -113,7 +114,7 @@ def test_the_worst_cell_is_the_one_to_run_again(filled: Fill, tmp_path: Path) ->
     mitigations = [{"name": "fgm", "version": 1, "config": {"epsilon": 0.1, "whole": True}}]
     store = filled("a", {"baseline": {}, "fgm": {"record": {"spec": {"mitigations": mitigations}}}, "eda": {}})
     worse = edited(store, tmp_path / "b", drop(0.2))
-    record, metric = bisection.worst_arm(worse, gate.check(store, worse))
+    record, metric = bisection.worst_arm(worse, checking.check(store, worse))
     assert (record.spec["mitigation"], record.spec["seed"]) == ("fgm", 0)
     assert metric.startswith("aua_")
     # as it comes from there, it must hold the outcomes that a second run is compared with

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench import keys, replay
+from bench import keys
 from bench.record import Record
-from bench.replay import Example, Score
+from bench.robustness import replay
+from bench.robustness.replay import Example, Score
 from bench.spec import Spec
 from bench.store import Store
 from bench.work import RESULT

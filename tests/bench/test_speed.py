@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench import speed
+from bench.speed import fine_tuning
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def test_three_ways_learn_alike_and_only_ours_hardly_pads(setting):
     classifier, context = setting
     before = {name: tensor.clone() for name, tensor in classifier.module.state_dict().items()}
     ticks = []
-    table = speed.measure(classifier, context, steps=30, rounds=1, tick=lambda: ticks.append(1))
-    assert list(table["way"]) == list(speed.WAYS)
+    table = fine_tuning.measure(classifier, context, steps=30, rounds=1, tick=lambda: ticks.append(1))
+    assert list(table["way"]) == list(fine_tuning.WAYS)
     assert len(ticks) == 3
     assert all(torch.equal(before[name], tensor) for name, tensor in classifier.module.state_dict().items())
     rows = table.set_index("way")
@@ -33,15 +33,15 @@ def test_three_ways_learn_alike_and_only_ours_hardly_pads(setting):
     assert rows.loc["Trainer, padded", "positions"] == 25 * 8 * 32
     assert rows.loc["ours", "positions"] < rows.loc["Trainer", "positions"] < rows.loc["Trainer, padded", "positions"]
     assert rows["end_loss"].max() - rows["end_loss"].min() < 0.25
-    shown = speed.summary(table, classifier.module, 8, 30, 1e9)
+    shown = fine_tuning.summary(table, classifier.module, 8, 30, 1e9)
     assert shown.row_count == 3
 
 
 def test_arithmetic_counts_the_linear_layers(setting):
     classifier, _ = setting
     block = 4 * 32 * 32 + 2 * 32 * 64
-    assert speed.arithmetic_per_token(classifier.module) == 6 * (2 * block + 32 * 32 + 32 * 2)
+    assert fine_tuning.arithmetic_per_token(classifier.module) == 6 * (2 * block + 32 * 32 + 32 * 2)
 
 
 def test_matrix_rate_is_a_plausible_number():
-    assert 1e7 < speed.matrix_rate(size=128, rounds=3) < 1e16
+    assert 1e7 < fine_tuning.matrix_rate(size=128, rounds=3) < 1e16

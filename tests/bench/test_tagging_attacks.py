@@ -14,12 +14,14 @@ import pytest
 from attacks import lexicon
 from attacks.entities import span_counts
 from attacks.tagged import TaggedOutcome
-from bench import campaign, gate, keys, leaderboard, run, tagging_attacks
+from bench import campaign, keys, leaderboard, run
 from bench.extraction import extract, why_missing
+from bench.gate import checking
 from bench.metrics import Values, summarise
 from bench.plan import Request, _recipes, plan
 from bench.record import Record, StageResult
 from bench.report import formats, wording
+from bench.robustness import tagging_attacks
 from bench.spec import RECIPES, tier
 from bench.store import Store
 from bench.work import append_line, read_lines
@@ -126,7 +128,7 @@ def test_the_board_is_ranked_by_the_worst_case(finished: Path):
 
 def test_a_second_run_computes_nothing_and_the_gate_judges_the_attacks(finished: Path, ask):
     assert campaign.run_all(ask(finished), workers=1).computed == []
-    verdict = gate.check(Store(finished), Store(finished))
+    verdict = checking.check(Store(finished), Store(finished))
     assert verdict.exit_code == 0
     assert "entity_f1_attacked:ner_deepwordbug" in set(verdict.rows["metric"])
 
@@ -276,9 +278,9 @@ def test_recipes_go_with_the_kind_of_the_task(ask, tmp_path: Path):
 def test_every_source_of_an_attack_is_in_its_key():
     assert (keys.attack_mode("ner_textfooler"), keys.attack_mode("textfooler")) == ("tags", "calibrated")
     assert keys.attack_code("ner_textfooler", "tags") == (
-        "bench/tagging_attacks.py", "attacks/recipes/ner_textfooler.py", "attacks/recipes/textfooler.py",
+        "bench/robustness/tagging_attacks.py", "attacks/recipes/ner_textfooler.py", "attacks/recipes/textfooler.py",
     )  # fmt: skip
-    assert keys.attack_code("pwws", "raw") == ("bench/attacking.py", "attacks/recipes/pwws.py")
+    assert keys.attack_code("pwws", "raw") == ("bench/robustness/attacking.py", "attacks/recipes/pwws.py")
 
 
 def test_tagging_attacks_are_part_of_the_estimated_time(finished: Path, ask):

@@ -17,11 +17,11 @@ from bench.extraction import extract
 from bench.keys import attack_key, train_key
 from bench.record import Table
 from bench.report import formats, matrix
+from bench.robustness.transfer import donors, transfer
 from bench.sources import model_fingerprint
 from bench.spec import MitigationSpec, Sizes, Spec
 from bench.stages import Cell
 from bench.store import Store
-from bench.transfer import donors, transfer
 from bench.work import RESULT, Work, append_line
 from tests.attacks.conftest import made
 from tests.bench.conftest import make_record, make_tables

@@ -8,7 +8,7 @@ import pytest
 import torch
 from captum.attr import LRP, Deconvolution, DeepLift, GuidedBackprop, Saliency
 
-from bench.explainers import load
+from bench.explanations.explainers import load
 from explain.engine import Batch, batch_of, predicted
 from explain.inputs import Explainable, encode, frozen
 from explain.methods import _absent

@@ -1,4 +1,4 @@
-"""`python -m bench.scale 1000 10000`: how long a report takes over so many records, and how much memory.
+"""`python -m bench.speed.reporting 1000 10000`: how long a report takes over so many records, and how much memory.
 
 The records are synthetic, in the real schema, and small (a few dozen texts each): 100 mitigations of 5 seeds stand on
 a board, and there are as many boards as that needs. Every size is measured in a process of its own, so that the peak
@@ -177,7 +177,7 @@ def main(
                 continue
             if not folder.exists():
                 fill(folder, size)
-            command = [sys.executable, "-m", "bench.scale", str(size), "--only", "--out", str(folder.parent)]
+            command = [sys.executable, "-m", "bench.speed.reporting", str(size), "--only", "--out", str(folder.parent)]
             took = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
             total = sum(took[name] for name in PHASES)
             weight = sum(path.stat().st_size for path in (folder / "records").iterdir()) / 2**20

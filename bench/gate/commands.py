@@ -39,11 +39,11 @@ def _add_compare(app: typer.Typer, out: Console) -> None:
     @app.command()
     def compare(baseline: Path, candidate: Path) -> None:
         """Table of paired differences between two results folders."""
-        from bench import gate
-        from bench.gate_settings import gate_thresholds
+        from bench.gate import checking
+        from bench.gate.settings import gate_thresholds
 
-        verdict = gate.check(existing(baseline), existing(candidate), thresholds=gate_thresholds())
-        out.print(gate.table(verdict))
+        verdict = checking.check(existing(baseline), existing(candidate), thresholds=gate_thresholds())
+        out.print(checking.table(verdict))
 
 
 def _add_check(app: typer.Typer, out: Console) -> None:
@@ -74,8 +74,8 @@ def _add_check(app: typer.Typer, out: Console) -> None:
 
 
 def _drift(table: Path, metric: str, out: Console) -> int:
-    from bench import drift
-    from bench.gate_settings import gate_thresholds
+    from bench.gate import drift
+    from bench.gate.settings import gate_thresholds
 
     limits = gate_thresholds()
     found = drift.of_table(table, metric, limits.get(metric, limits.get(metric.partition(":")[0])))
@@ -87,17 +87,17 @@ def _check(
     baseline: Path, candidate: Path, non_inferiority: bool, junit: Path | None, github: bool, summary: Path | None,
     out: Console,
 ) -> int:  # fmt: skip
-    from bench import gate, gate_outputs
-    from bench.gate_settings import gate_thresholds
+    from bench.gate import checking, outputs
+    from bench.gate.settings import gate_thresholds
 
-    verdict = gate.check(
+    verdict = checking.check(
         existing(baseline), existing(candidate), thresholds=gate_thresholds(), non_inferiority=non_inferiority
     )
     if junit is not None:
-        gate_outputs.write(junit, gate_outputs.junit(verdict))
+        outputs.write(junit, outputs.junit(verdict))
     if summary is not None:
-        gate_outputs.write(summary, gate_outputs.summary(verdict), append=True)
-    _say(out, [*verdict.reasons, *(gate_outputs.github(verdict) if github else []), f"verdict: {verdict.status}"])
+        outputs.write(summary, outputs.summary(verdict), append=True)
+    _say(out, [*verdict.reasons, *(outputs.github(verdict) if github else []), f"verdict: {verdict.status}"])
     return verdict.exit_code
 
 
@@ -113,7 +113,7 @@ def _add_release(app: typer.Typer, out: Console) -> None:
         results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
     ) -> None:
         """Keeps the records of a results folder as a named release; `temper report` shows the history over them."""
-        from bench import releases
+        from bench.gate import releases
 
         place = releases.save(results, name)
         _say(out, [f"{place} holds the records; compare with: temper check --baseline {place}"])
@@ -128,12 +128,12 @@ def _add_bisect(app: typer.Typer, out: Console, err: Console) -> None:
         again: Annotated[Path | None, typer.Option(help="Where that run's records go; new for every run.")] = None,
     ) -> None:
         """What differs between two sets of records, and which single run tells noise from a cause."""
-        from bench import bisection, gate
-        from bench.gate_settings import gate_thresholds
+        from bench.gate import bisection, checking
+        from bench.gate.settings import gate_thresholds
 
         before, after = existing(baseline), existing(candidate)
         _say(out, bisection.causes(before, after).lines())
-        record, metric = bisection.worst_arm(after, gate.check(before, after, thresholds=gate_thresholds()))
+        record, metric = bisection.worst_arm(after, checking.check(before, after, thresholds=gate_thresholds()))
         folder = again or candidate / "bisect"
         request = bisection.asked(record)
         _say(out, [f"worst cell: {record.spec['mitigation']}, {metric}, seed {record.spec['seed']}"])
@@ -155,7 +155,7 @@ def _add_plan(app: typer.Typer, out: Console) -> None:
         arms: Annotated[int, typer.Option(min=1, help="Arms in each of the two sets.")] = 6,
     ) -> None:
         """How many seeds and examples a difference of that size needs to be found."""
-        from bench import planner
+        from bench.gate import planner
 
         store = existing(results) if results else None
         for line in planner.answer(effect, power, metric, store, comparisons, arms):

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from attacks.outcome import Outcome, Sample
-from bench import attacking
 from bench.keys import adaptive_key
+from bench.robustness import attacking
 from bench.stages import Cell
 from bench.work import read_lines
 

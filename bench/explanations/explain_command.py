@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 from scipy.special import softmax
 
-from bench import explainers
+from bench.explanations import explainers
 from bench.keys import train_key
 from bench.record import Record
 from bench.spec import Spec

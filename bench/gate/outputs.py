@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bench import metrics
-from bench.gate import Verdict
-from bench.gate_words import points
+from bench.gate.checking import Verdict
+from bench.gate.words import points
 from bench.report.sections import number
 from bench.store import write_atomic
 from training.errors import UserError

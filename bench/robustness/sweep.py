@@ -4,7 +4,7 @@ A black-box attack climbs the victim's probabilities, and what it sees of them d
 decision. At the calibrated temperature times 1/20, 1/4, 4 and 20 the same victim is attacked again; a text counts as
 survived only if it survives at all of them, at the calibrated one and raw. With two classes the order of candidates is
 the same at every temperature at which their probabilities differ; where they do not, ties are broken by position, which
-fools an honest victim now and then by luck, and so the loss is held against the baseline's (bench/masking.py).
+fools an honest victim now and then by luck, and so the loss is held against the baseline's (masking.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from attacks.outcome import Outcome
-from bench import attacking
 from bench.keys import sweep_key
+from bench.robustness import attacking
 from bench.spec import Spec
 from bench.stages import Cell
 from bench.work import read_lines

@@ -10,8 +10,8 @@ import pandas as pd
 
 from attacks.invariances import suite
 from bench.keys import invariance_key
+from bench.robustness.tagging_attacks import known_names
 from bench.stages import Cell
-from bench.tagging_attacks import known_names
 from bench.work import subset
 from training.ner_metrics import spans
 from training.task import Example

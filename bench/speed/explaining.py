@@ -1,4 +1,4 @@
-"""`python -m bench.explain_speed`: our explaining beside Captum's, on the same model and texts, in one run.
+"""`python -m bench.speed.explaining`: our explaining beside Captum's, on the same model and texts, in one run.
 
 Integrated gradients of each text's predicted class against the masked text, five ways, in turns, round after round:
 
@@ -30,8 +30,9 @@ from captum.attr import IntegratedGradients, LayerIntegratedGradients
 from rich.console import Console
 from rich.table import Table
 
-from bench import sources, speed
+from bench import sources
 from bench.progress import bar
+from bench.speed import fine_tuning
 from explain import engine
 from explain.attribution import Attribution
 from explain.faithfulness import faithfulness
@@ -189,7 +190,7 @@ def summary(table: pd.DataFrame) -> Table:
 def tuned(name: str, steps: int) -> tuple[Classifier, list[str]]:
     """The encoder after `steps` training steps, because an untrained head has nothing to explain, and test texts."""
     task = sources.open_task("movie_reviews", Resources())
-    classifier, context = speed.prepare(name, task, PADDED)
+    classifier, context = fine_tuning.prepare(name, task, PADDED)
     session = Session(classifier, Stack([]), context)
     session.state.total_steps = steps
     stream = session.batches()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.explaining import CONTROLS
+from bench.explanations.explaining import CONTROLS
 from bench.keys import explain_key
 from bench.stages import Cell
 from bench.work import subset

@@ -1,7 +1,7 @@
 """The explain stage: attributions of the first attacked texts, how faithful they are, and how far they move.
 
 Tables, one of each per explainer: `explain` has a row per text, `edits` a row per edited version of one (see
-bench.edits), `attributions` the scores themselves, of each text and of its adversarial version, from which pictures are
+edits.py), `attributions` the scores themselves, of each text and of its adversarial version, from which pictures are
 drawn and other models' attributions compared with.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from attacks.outcome import Outcome
-from bench import edits, explanation_attack, marks
+from bench.explanations import edits, explanation_attack, marks
 from bench.keys import explain_key
 from bench.stages import Cell
 from bench.work import subset

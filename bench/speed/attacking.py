@@ -1,4 +1,4 @@
-"""`python -m bench.attack_speed`: our attack engine beside stock TextAttack, same model, texts and seeds, in one run.
+"""`python -m bench.speed.attacking`: our attacks beside stock TextAttack's, same model, texts and seeds, in one run.
 
 Three ways attack the same texts with the same recipe, budget and per-example seeds:
 
@@ -33,8 +33,9 @@ from attacks import engine
 from attacks.lexicon import Lexicon, prepare_textattack
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
-from bench import sources, speed
+from bench import sources
 from bench.progress import bar
+from bench.speed import fine_tuning
 from training import registry
 from training.loop import Session
 from training.model import Classifier
@@ -181,7 +182,7 @@ def equal(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
 def victim(model: str, steps: int, count: int) -> tuple[Classifier, list[Sample]]:
     """`model` fine-tuned on movie_reviews for `steps` steps, and the first `count` test texts."""
     task = sources.open_task("movie_reviews", Resources())
-    classifier, context = speed.prepare(model, task, 128)
+    classifier, context = fine_tuning.prepare(model, task, 128)
     session = Session(classifier, Stack([]), context)
     session.state.total_steps = steps
     stream = session.batches()

@@ -58,7 +58,7 @@ def compare(cell: Cell, others: Mapping[str, Spec]) -> dict[str, pd.DataFrame]:
     key = stage_key(
         own=explain_key(cell.spec),
         others={name: explain_key(others[name]) for name in there},
-        code=code_hash("bench/agreement.py", "explain/stability.py"),
+        code=code_hash("bench/explanations/agreement.py", "explain/stability.py"),
     )
 
     def make(_: Path) -> dict[str, Any]:

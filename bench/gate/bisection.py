@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 
 from bench import metrics
-from bench.gate import Verdict
+from bench.gate.checking import Verdict
+from bench.gate.sides import Side, changes, pairs, sides
 from bench.record import Record
-from bench.sides import Side, changes, pairs, sides
 from bench.store import Store
 from training.errors import UserError
 

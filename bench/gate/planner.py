@@ -19,9 +19,10 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from bench import gate, metrics, stats
+from bench import metrics, stats
 from bench.board import Board
-from bench.gate_settings import gate_thresholds
+from bench.gate import checking
+from bench.gate.settings import gate_thresholds
 from bench.leaderboard import build
 from bench.stats import Array, Pool, Squares
 from bench.store import Store
@@ -129,7 +130,7 @@ def power(asked: Question, parts: Components, seeds: int, n: int, *, draws: int 
     mean_square, lent_df = (np.resize(part, draws) for part in _pools(seeds, 2 * asked.arms))
     lent = Pool(np.maximum(0.0, (r + n * s) * mean_square - r) / n, lent_df)
     noise = stats.spread(Squares(seeds, n, seed_ms, example_ms, residual_ms), lent)
-    proven = np.abs(value) >= noise.half_width(1 - gate.ALPHA / asked.comparisons)
+    proven = np.abs(value) >= noise.half_width(1 - checking.ALPHA / asked.comparisons)
     return float((proven & (np.abs(value) > asked.smallest)).mean())
 
 

@@ -3,7 +3,7 @@
 A cell is one metric of one (task, model, tier, mitigation). It is worse when the difference is significant after Holm's
 correction over all compared cells (`ALPHA`) AND larger than the metric's smallest difference that matters. A definite
 regression exits 1 even when other cells cannot be compared; those are listed all the same. Beside the cells, a sign
-test over all arms finds what moved the whole suite a little (bench/drift.py).
+test over all arms finds what moved the whole suite a little (bench/gate/drift.py).
 
 A few seeds say little about their own spread, so a cell borrows that of all arms of both sets (`metrics.lend`).
 Simulated releases in which nothing but the draws changed (3 or 5 seeds, 200 or 1,000 texts, seeds that differ by 0.15
@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from bench import drift, gate_words, metrics, stats
-from bench.drift import Drift
-from bench.gate_words import Cell, Word, advise, sentence
-from bench.sides import Side, changes, differing, failures, numbered, pairs, sides
+from bench import metrics, stats
+from bench.gate import drift, words
+from bench.gate.drift import Drift
+from bench.gate.sides import Side, changes, differing, failures, numbered, pairs, sides
+from bench.gate.words import Cell, Word, advise, sentence
 from bench.store import Store
 from training.errors import UserError
 
@@ -254,4 +255,4 @@ def _margin_word(cell: Cell) -> Word:
 
 def table(verdict: Verdict) -> Table:
     """The compared cells as a rich table."""
-    return gate_words.table(verdict.rows, verdict.status)
+    return words.table(verdict.rows, verdict.status)
