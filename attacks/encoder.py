@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ class SentenceEncoder:
         return np.stack(list(lanes.ask(self._serve, texts)))
 
     def encode_afresh(self, texts: Sequence[str]) -> np.ndarray:
-        """As `encode`, without memory: in one batch padded to its longest text."""
+        """As `encode`, without memory and by torch's own layers: in one batch padded to its longest text."""
         import torch
 
-        tokenizer, model = self._load()
+        tokenizer, model = self._load()[0], self._plain
         batch = tokenizer(list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         with torch.inference_mode():
             return _pool(model(**batch).last_hidden_state, batch["attention_mask"])
@@ -45,13 +46,21 @@ class SentenceEncoder:
     def _serve(self, texts: Sequence[str]) -> list[np.ndarray]:
         return self._memory.answers(texts, lambda new: list(self._forward(new)))
 
+    @functools.cached_property
+    def _plain(self) -> Any:
+        from attacks.kernels import plain
+
+        return plain(self._load()[1])
+
     def _load(self) -> tuple:
         if self._loaded is None:
             from transformers import AutoModel, AutoTokenizer
 
+            from attacks.kernels import quicken
+
             tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
             model = AutoModel.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
-            self._loaded = (tokenizer, model.eval())
+            self._loaded = (tokenizer, quicken(model.eval()))
         return self._loaded
 
     def _forward(self, texts: Sequence[str]) -> np.ndarray:

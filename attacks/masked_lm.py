@@ -139,7 +139,11 @@ class MaskedLM:
     def _model(self) -> Any:
         from transformers import BertForMaskedLM
 
-        return BertForMaskedLM.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        from attacks.kernels import quicken
+
+        return quicken(
+            BertForMaskedLM.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
+        )
 
     @cached_property
     def _tokenizer(self) -> Any:

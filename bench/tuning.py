@@ -1,8 +1,10 @@
 """`temper tune`: the same number of trainings for every arm, scored on validation only, and recorded.
 
-Each arm has an optuna study of its own over the learning rate. The first trials of every study are the grid; what is
-asked for beyond it is proposed by optuna's TPE sampler (Bergstra et al., NIPS 2011), seeded, between the grid's ends.
-The attack and the test split are never looked at.
+Each arm has an optuna study of its own over the learning rate. The first trials of every study are the grid. An arm
+whose best rate is an end of the grid is tried one rung of LADDER further out, until its best lies inside or REACH rungs
+were added; the rule is the same for all, since a budget that stops at the edge favours the arms whose best lies inside.
+`--trials` fixes the number instead: what it asks for beyond the grid is proposed by optuna's TPE sampler (Bergstra et
+al., NIPS 2011), seeded, between the grid's ends. The attack and the test split are never looked at.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from bench.run_checks import HOUSE
 from bench.stages import Tick
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3)
+LADDER = tuple(float(f"{digit}e{power}") for power in range(-8, 1) for digit in (1, 3))
+REACH = 3
 RECORD = HOUSE / "training" / "learning_rates.csv"
 
 
@@ -43,9 +47,29 @@ class Study:
 
     def ask(self) -> tuple[optuna.Trial, float]:
         trial = self.trials.ask()
-        rate = trial.suggest_float("learning_rate", min(self.grid), max(self.grid), log=True)
-        # two digits: a rate is never known better, and stages are cached by it
-        return trial, float(f"{rate:.1e}")
+        return trial, _short(trial.suggest_float("learning_rate", min(self.grid), max(self.grid), log=True))
+
+    def ask_outwards(self) -> tuple[optuna.Trial, float] | None:
+        """The next rate beyond the end of what was tried that is the best so far; None where the best lies inside."""
+        scores = {_short(t.params["learning_rate"]): t.value for t in self.trials.trials}
+        known = {rate: score for rate, score in scores.items() if score is not None}
+        best = min(known, key=lambda rate: (-known[rate], rate), default=0.0)
+        higher, lower = ([rung for rung in LADDER if rung > best], [rung for rung in LADDER if rung < best])
+        outer = higher[:1] if best == max(scores) else lower[-1:] if best == min(scores) else []
+        if not outer:
+            return None
+        rate = outer[0]
+        self.trials.enqueue_trial({"learning_rate": rate})
+        trial = self.trials.ask()
+        return trial, _short(trial.suggest_float("learning_rate", min(*scores, rate), max(*scores, rate), log=True))
+
+
+Asked = tuple[Study, tuple[optuna.Trial, float]]
+
+
+def _short(rate: float) -> float:
+    """Two digits: a rate is never known better, and stages are cached by it."""
+    return float(f"{rate:.1e}")
 
 
 def tune(
@@ -58,37 +82,49 @@ def tune(
     trials: int | None = None,
     workers: int | None = None,
 ) -> None:
-    """Trains every arm `trials` times (default: the grid) with seed 0 and rewrites their rows of `learning_rates.csv`.
+    """Trains every arm at each rate of the grid, then outwards (or `trials` times), with seed 0; rewrites their rows.
 
-    A training that fails counts as a trial and leaves no row. Raises UserError before anything is trained.
+    A training that fails counts as a trial and leaves a row without a score. Raises UserError before anything is
+    trained.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     budget = trials or len(grid)
     studies = [Study.begin(mitigation, grid[:budget]) for mitigation in dict.fromkeys(mitigations)]
-    known = min(len(grid), budget)
     rows: list[dict[str, str]] = []
     with progress.bar(f"{len(studies)} arms x {budget} trainings", len(studies) * budget) as tick:
-        # the grid is known beforehand and trained at once; each further proposal needs the scores before it
-        for count in [known] + [1] * (budget - known):
-            asked = [(study, *study.ask()) for study in studies for _ in range(count)]
-            jobs = [_job(study.mitigation, rate, model, task, epochs) for study, _, rate in asked]
 
+        def train(asked: list[Asked]) -> None:
             def heard(_: str, stage: str, __: int, ___: int) -> None:
                 if stage == "end":
                     tick()
 
+            jobs = [_job(study.mitigation, rate, model, task, epochs) for study, (_, rate) in asked]
             found = pool.run_phase(jobs, train_only, workers or pool.default_workers(), heard)
-            for (study, trial, rate), job in zip(asked, jobs, strict=True):
-                value = found[job.spec.id]
-                if isinstance(value, BaseException) or not math.isfinite(value[0]):
-                    study.trials.tell(trial, state=optuna.trial.TrialState.FAIL)
-                    console.print(f"{study.mitigation} at {rate:g} failed: {value}", highlight=False, markup=False)
-                    continue
-                study.trials.tell(trial, value[0])
-                rows.append(_row(job, model, study.mitigation, rate, *value))
+            rows.extend(
+                _tell(one, job, model, found[job.spec.id], console) for one, job in zip(asked, jobs, strict=True)
+            )
+
+        # the grid is known beforehand and trained at once; each further proposal needs the scores before it
+        known = min(len(grid), budget)
+        for count in [known] + [1] * (budget - known):
+            train([(study, study.ask()) for study in studies for _ in range(count)])
+        for _ in range(REACH if trials is None else 0):
+            train([(study, further) for study in studies if (further := study.ask_outwards())])
     _record(rows)
     for row in rows:
-        console.print(f"{row['mitigation']:<30} {row['learning_rate']:>8}  {row['validation_score']}", highlight=False)
+        score = row["validation_score"] or "failed"
+        console.print(f"{row['mitigation']:<30} {row['learning_rate']:>8}  {score}", highlight=False)
+
+
+def _tell(asked: Asked, job: Job, model: str, found: object, console: Console) -> dict[str, str]:
+    """Tells the study how its training ended; returns the row of the record."""
+    study, (trial, rate) = asked
+    if isinstance(found, tuple) and math.isfinite(found[0]):
+        study.trials.tell(trial, found[0])
+        return _row(job, model, study.mitigation, rate, f"{found[0]:.4f}", str(found[1]))
+    study.trials.tell(trial, state=optuna.trial.TrialState.FAIL)
+    console.print(f"{study.mitigation} at {rate:g} failed: {found}", highlight=False, markup=False)
+    return _row(job, model, study.mitigation, rate, "", "")
 
 
 def _job(mitigation: str, rate: float, model: str, task: str, epochs: int) -> Job:
@@ -110,14 +146,14 @@ def train_only(job: Job, tick: Tick) -> tuple[float, int]:
     return summary["validation_score"], summary["steps"]
 
 
-def _row(job: Job, model: str, mitigation: str, rate: float, score: float, steps: int) -> dict[str, str]:
+def _row(job: Job, model: str, mitigation: str, rate: float, score: str, steps: str) -> dict[str, str]:
     return {
         "task": job.spec.task,
         "model": model,
         "mitigation": mitigation,
         "learning_rate": f"{rate:g}",
-        "validation_score": f"{score:.4f}",
-        "steps": str(steps),
+        "validation_score": score,
+        "steps": steps,
         "seed": str(job.spec.seed),
     }
 

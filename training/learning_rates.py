@@ -1,8 +1,8 @@
 """Which learning rate an arm gets, and why: a recorded grid, the method's paper, or the baseline's.
 
 Equal learning rates for all arms would make the table invalid, and free choice would be unfair. Each (task,
-model, mitigation) in `learning_rates.csv` had the same budget: the same grid, one seed, scored on validation
-(`temper tune` writes it).
+model, mitigation) in `learning_rates.csv` had the same budget: the same grid, further out where the best lay at its
+end, one seed, scored on validation (`temper tune` writes it). A row without a score is a training that failed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def _grid() -> dict[tuple[str, str, str], float]:
     best: dict[tuple[str, str, str], tuple[float, float]] = {}
     text = resources.files("training").joinpath("learning_rates.csv").read_text(encoding="utf8")
     for row in csv.DictReader(text.splitlines()):
+        if not row["validation_score"]:
+            continue
         arm = (row["task"], row["model"], row["mitigation"])
         candidate = (float(row["validation_score"]), -float(row["learning_rate"]))
         best[arm] = max(best.get(arm, candidate), candidate)

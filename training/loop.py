@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 
+from attacks.kernels import quicken
 from training import ner_metrics
 from training.alignment import align, words_of_offsets
 from training.hooks import IGNORE, Batch, Context, State
@@ -134,7 +135,7 @@ class Session:
         self.classifier, self.stack, self.context = classifier, stack, context
         self.rows = encode(stack.prepare_data(task.train, context), classifier)
         module, classifier.structure = stack.structure(classifier.module)
-        module = stack.prepare_model(module, context)
+        module = quicken(stack.prepare_model(module, context))
         optimizer = stack.optimiser(module, settings)
         module, optimizer = self.accelerator.prepare(module, optimizer)
         # every arm takes the steps of the unaugmented, labelled data: neither copies nor missing labels change them
@@ -261,7 +262,7 @@ def fine_tune(
     counting.remove()
     spent = context.passes.since(before)
     module = session.accelerator.unwrap_model(state.module, keep_fp32_wrapper=False)
-    classifier.module = stack.after_training(module, state).eval()
+    classifier.module = quicken(stack.after_training(module, state).eval())
     summary = {
         "parameters": every,
         "trainable_parameters": trained,

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoMod
 from transformers.utils import logging as transformers_logging
 
 from attacks.batching import blocks, grain
+from attacks.kernels import quicken
 from training import registry, span_head
 from training.errors import UserError
 from training.first_position import first_position_only
@@ -155,7 +156,7 @@ def open_classifier(folder: Path, task: Task, max_length: int, seed: int, head: 
         module = span_head.attach(module, span_head.widest(task.train, task.labels, tokenizer), task.labels)
     limit = getattr(module.config, "max_position_embeddings", max_length)
     return Classifier(
-        module.to(device()),
+        quicken(module.to(device())),
         tokenizer,
         task.labels,
         task.kind,

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attacks import engine
+from attacks.kernels import plain
 from attacks.lexicon import Lexicon, prepare_textattack
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
@@ -128,7 +129,7 @@ def _wrapper(classifier: Classifier, dynamic: bool) -> Any:
 
     classifier.module.eval()
     classifier.tokenizer.model_max_length = MAX_LENGTH
-    return (Dynamic if dynamic else HuggingFaceModelWrapper)(classifier.module, classifier.tokenizer)
+    return (Dynamic if dynamic else HuggingFaceModelWrapper)(plain(classifier.module), classifier.tokenizer)
 
 
 def _plain(constraint: Any) -> Any:

@@ -30,6 +30,7 @@ from captum.attr import IntegratedGradients, LayerIntegratedGradients
 from rich.console import Console
 from rich.table import Table
 
+from attacks.kernels import plain
 from bench import sources
 from bench.progress import bar
 from bench.speed import fine_tuning
@@ -130,7 +131,7 @@ def ours(model: Explainable, texts: Sequence[str], config: Any) -> list[Found]:
 
 def measure(model: Explainable, texts: Sequence[str], rounds: int, tick: Callable[[], None]) -> pd.DataFrame:
     """One row per round and way: seconds (CPU), error_mean, error_max, difference (to `Captum`, over the largest)."""
-    rows = []
+    rows, stock = [], dataclasses.replace(model, module=plain(model.module))
     for index in range(rounds):
         found: dict[str, list[Found]] = {}
         seconds: dict[str, float] = {}
@@ -139,7 +140,7 @@ def measure(model: Explainable, texts: Sequence[str], rounds: int, tick: Callabl
             if way in OURS:
                 found[way] = ours(model, texts, OURS[way])
             else:
-                found[way] = (tutorial if way == "tutorial" else used_well)(model, texts)
+                found[way] = (tutorial if way == "tutorial" else used_well)(stock, texts)
             seconds[way] = time.process_time() - started
             tick()
         for way in WAYS:
@@ -166,9 +167,11 @@ def scoring(model: Explainable, texts: Sequence[str]) -> dict[str, float]:
         made += engine.explain(model, texts, method)
     result: dict[str, float] = {}
     scores = {}
-    for name, pool in (("pool", Pool(model, TOKENS)), ("alone", RowByRow(model, TOKENS))):
+    stock = dataclasses.replace(model, module=plain(model.module))
+    for name, pool in (("pool", Pool(model, TOKENS)), ("alone", RowByRow(stock, TOKENS))):
         started = time.process_time()
-        found = faithfulness(model, made, pool=pool)
+        with frozen(pool.model.module):
+            found = faithfulness(model, made, pool=pool)
         result |= {f"{name}_seconds": time.process_time() - started, f"{name}_rows": pool.rows}
         scores[name] = [(one.dnaopc, one.comprehensiveness, one.sufficiency) for one in found]
     both = np.array([scores["pool"], scores["alone"]], dtype=float)

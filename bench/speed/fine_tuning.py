@@ -3,7 +3,8 @@
 Three ways take the same number of steps from the same weights, in turns, round after round:
 
 - `ours`: training.loop.Session, the loop every arm of the suite is trained with;
-- `Trainer`: as its documentation sets it up, DataCollatorWithPadding (each batch padded to its longest text);
+- `Trainer`: as its documentation sets it up, torch's own layers, DataCollatorWithPadding (each batch padded to its
+  longest text);
 - `Trainer, padded`: every text padded to `max_length` beforehand, as much fine-tuning code in articles does.
 
 Printed are real tokens (no padding) per second as a ratio within each round, the loss the three end at, passes per
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
+from attacks import kernels
 from bench import sources
 from bench.progress import bar
 from training.hooks import Context, Settings
@@ -100,7 +102,9 @@ def _trainer(classifier: Classifier, context: Context, steps: int, padded: bool)
             logging_steps=max(1, steps // 3), save_strategy="no", report_to=[], disable_tqdm=True,
             dataloader_pin_memory=False,
         )  # fmt: skip
-        trainer = Trainer(classifier.module, arguments, train_dataset=rows, data_collator=collate, callbacks=[clock])
+        trainer = Trainer(
+            kernels.plain(classifier.module), arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]
+        )
         # its log lines would drown the table
         trainer.log = lambda logs, *_, **__: clock.losses.append(logs["loss"]) if "loss" in logs else None
         trainer.train()
@@ -135,14 +139,18 @@ def _synchronise() -> None:
 
 
 def matrix_rate(size: int = 1024, rounds: int = 8) -> float:
-    """Floating-point operations per second of a square matrix product here, in the precision that trains."""
+    """Floating-point operations per second of a square matrix product here, in the precision that trains.
+
+    The rate of the library that the suite's layers use (attacks.kernels).
+    """
     kind = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     a = torch.randn(size, size, device=device(), dtype=kind)
+    product = kernels.linear if kernels.AVAILABLE and not torch.cuda.is_available() else torch.matmul
     seconds = []
     for _ in range(rounds):
         _synchronise()
         started = time.perf_counter()
-        a @ a
+        product(a, a)
         _synchronise()
         seconds.append(time.perf_counter() - started)
     return 2 * size**3 / min(seconds)

@@ -18,7 +18,7 @@ HEADER = "task,model,mitigation,learning_rate,validation_score,steps,seed\n"
 @pytest.fixture
 def landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Arms whose validation score peaks at a known rate; records which trainings were asked for."""
-    best = {"baseline": 3e-4, "fgm": 1.5e-3}
+    best = {"baseline": 3e-4, "fgm": 1.5e-3, "small_lr": 1e-5, "bitfit": 3e-8, "warmup_none": 1.0}
     trained: list[tuple[str, float]] = []
     record = tmp_path / "learning_rates.csv"
     record.write_text(HEADER + "movie_reviews,bert-tiny,lora,0.001,0.7137,500,0\n", encoding="utf8")
@@ -33,7 +33,8 @@ def landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         for one in jobs:
             trained.append((one.spec.arm, one.spec.rate))
             distance = abs(tuning.math.log(one.spec.rate / best[one.spec.arm]))
-            found[one.spec.id] = RuntimeError("diverged") if one.spec.rate > 2.9e-3 else (0.8 - 0.1 * distance, 500)
+            failed = one.spec.rate > 2.9e-3 and one.spec.arm != "warmup_none"
+            found[one.spec.id] = RuntimeError("diverged") if failed else (0.8 - 0.1 * distance, 500)
             listen(one.spec.id, "end", 1, 1)
         return found
 
@@ -48,13 +49,32 @@ def rows(record: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_every_arm_gets_the_grid_and_failures_leave_no_row(landscape, capsys):
+def test_every_arm_gets_the_grid_and_failures_leave_a_row_without_a_score(landscape, capsys):
     trained, record = landscape
     tuning.tune(["baseline", "fgm"], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console())
     assert sorted(trained) == sorted((arm, rate) for arm in ("baseline", "fgm") for rate in tuning.GRID)
     written = [(row["mitigation"], float(row["learning_rate"])) for row in rows(record)]
-    assert written == [(arm, rate) for arm in ("baseline", "fgm") for rate in tuning.GRID[:3]] + [("lora", 0.001)]
+    assert written == [(arm, rate) for arm in ("baseline", "fgm") for rate in tuning.GRID] + [("lora", 0.001)]
+    failed = [(row["mitigation"], row["learning_rate"]) for row in rows(record) if not row["validation_score"]]
+    assert failed == [("baseline", "0.003"), ("fgm", "0.003")]
     assert "fgm at 0.003 failed: diverged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arm", "further"),
+    [
+        ("baseline", []),
+        ("small_lr", [3e-5, 1e-5, 3e-6]),
+        ("bitfit", [3e-5, 1e-5, 3e-6]),
+        ("warmup_none", [1e-2, 3e-2, 1e-1]),
+    ],
+)
+def test_an_arm_whose_best_is_an_end_of_the_grid_is_tried_further_out(landscape, arm, further):
+    trained, record = landscape
+    tuning.tune([arm], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console())
+    assert [rate for _, rate in trained] == [*tuning.GRID, *further]
+    written = [float(row["learning_rate"]) for row in rows(record) if row["mitigation"] == arm]
+    assert written == sorted([*tuning.GRID, *further])
 
 
 def test_more_trials_are_equally_many_and_come_closer(landscape, monkeypatch):
@@ -63,7 +83,9 @@ def test_more_trials_are_equally_many_and_come_closer(landscape, monkeypatch):
     assert [sum(arm == name for arm, _ in trained) for name in ("baseline", "fgm")] == [12, 12]
     assert all(1e-4 <= rate <= 3e-3 for _, rate in trained)
     best = max(
-        (float(r["validation_score"]), float(r["learning_rate"])) for r in rows(record) if r["mitigation"] == "fgm"
+        (float(r["validation_score"]), float(r["learning_rate"]))
+        for r in rows(record)
+        if r["mitigation"] == "fgm" and r["validation_score"]
     )
     # nearer to 1.5e-3 than the grid's best point, 1e-3
     assert abs(tuning.math.log(best[1] / 1.5e-3)) < tuning.math.log(1.5)

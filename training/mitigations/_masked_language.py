@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
+from attacks.kernels import quicken
 from training.errors import UserError
 from training.hooks import IGNORE, Batch
 from training.loop import Coded
@@ -38,7 +39,7 @@ def masked_model(module: torch.nn.Module, name: str) -> Any:
         ) from error
     setattr(model, model.base_model_prefix, base)
     model.tie_weights()
-    return model.to(next(module.parameters()).device)
+    return quicken(model.to(next(module.parameters()).device))
 
 
 def tokenised(texts: Iterable[str], tokenizer: Any, max_length: int) -> list[Coded]:
