@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from textattack.constraints.semantics.sentence_encoders import SentenceEncoder a
 from textattack.shared import WordEmbedding
 from textattack.shared.validators import transformation_consists_of_word_swaps
 
+from attacks.causal_lm import CausalLM
 from attacks.encoder import SentenceEncoder
 from attacks.ngrams import Ngrams, tokens
+from attacks.original_models import LanguageTool
 from attacks.pos import Tagger
 from attacks.vectors import Vectors
 
@@ -22,16 +25,32 @@ def word_embedding(vectors: Vectors) -> WordEmbedding:
     return WordEmbedding(vectors.matrix, vectors.index, vectors.words, vectors.neighbours)
 
 
+class FewWords(Constraint):
+    """At most `share` of the words differ from the original, rounded up, by edit distance in words.
+
+    TextAttack's MaxWordsPerturbed compares place by place, so after a name of another length all that follows differs.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__(compare_against_original=True)
+        self.share = share
+
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+        fewest = min(len(transformed_text.words), len(reference_text.words))
+        return bool(transformed_text.words_diff_num(reference_text) <= math.ceil(fewest * self.share))
+
+
 class SamePartOfSpeech(Constraint):
     """A swapped word keeps its universal part of speech; a noun may become a verb and the reverse, as in TextFooler.
 
     The same rule as TextAttack's PartOfSpeech (both words tagged within the four words before and the three after),
-    with our tagger instead of NLTK's, whose model would have to be downloaded.
+    with our tagger instead of NLTK's, whose model would have to be downloaded. Without `swaps` no noun may become a
+    verb and no verb a noun.
     """
 
-    def __init__(self, tagger: Tagger) -> None:
+    def __init__(self, tagger: Tagger, swaps: bool = True) -> None:
         super().__init__(compare_against_original=True)
-        self.tagger = tagger
+        self.tagger, self.swaps = tagger, swaps
 
     def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
         before, after = reference_text.words, transformed_text.words
@@ -40,7 +59,7 @@ class SamePartOfSpeech(Constraint):
                 return False
             left, right = tuple(before[max(i - 4, 0) : i]), tuple(before[i + 1 : i + 4])
             pair = {self.tagger.universal((*left, word, *right))[len(left)] for word in (before[i], after[i])}
-            if len(pair) > 1 and not pair <= {"NOUN", "VERB"}:
+            if len(pair) > 1 and not (self.swaps and pair <= {"NOUN", "VERB"}):
                 return False
         return True
 
@@ -103,6 +122,32 @@ class AsLikely(Constraint):
 
     def check_compatibility(self, transformation: Any) -> bool:
         return transformation_consists_of_word_swaps(transformation)
+
+
+class AsLikelyText(Constraint):
+    """A text's log probability under a causal language model falls by less than `max_fall` nats from the original's."""
+
+    def __init__(self, model: CausalLM, max_fall: float) -> None:
+        super().__init__(compare_against_original=True)
+        self.model, self.max_fall = model, max_fall
+
+    def _check_constraint_many(self, transformed_texts: list[Any], reference_text: Any) -> list[Any]:
+        before, *after = self.model.log_probabilities([reference_text.text, *(text.text for text in transformed_texts)])
+        return [text for text, log in zip(transformed_texts, after, strict=True) if log - before > -self.max_fall]
+
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+        return bool(self._check_constraint_many([transformed_text], reference_text))
+
+
+class NoNewErrors(Constraint):
+    """LanguageTool finds no more errors in the text than in the original one."""
+
+    def __init__(self, checker: LanguageTool) -> None:
+        super().__init__(compare_against_original=True)
+        self.checker = checker
+
+    def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+        return self.checker.count(transformed_text.text) <= self.checker.count(reference_text.text)
 
 
 class Likeliest(Constraint):

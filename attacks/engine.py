@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from attacks import lanes, regimes
+from attacks import lanes, regimes, splitting
 from attacks.lexicon import Lexicon, prepare_textattack
 from attacks.outcome import Outcome, Sample, Status
 from attacks.victim import Victim
@@ -107,7 +107,7 @@ def run_in_flight(
         return runner
 
     done: dict[str, Made] = {}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), splitting.remembered():
         # TextAttack's Logger.warn, once per goal function: "unknown if model is compatible"
         warnings.simplefilter("ignore", DeprecationWarning)
         idle = [guarded()]

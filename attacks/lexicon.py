@@ -28,11 +28,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attacks import masked_lm, ngrams, pos, vectors, wordnet
+from attacks import derivation, masked_lm, ngrams, originals, pos, vectors
 from attacks.encoder import SentenceEncoder
 from attacks.masked_lm import MaskedLM
 from attacks.ngrams import Ngrams
-from attacks.stopwords import NLTK, WITHOUT_VECTORS
+from attacks.stopwords import NLTK
 from attacks.vectors import Vectors
 from attacks.wordnet import VERSION as WORDNET_VERSION
 
@@ -78,9 +78,14 @@ class Lexicon:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Which of ALL_PARTS this lexicon holds, and `masked_lm` where that was built beside it."""
+        """Which of ALL_PARTS this lexicon holds, `masked_lm` where that was built beside it, and what is to be had here
+        of `originals.RESOURCES`."""
         built = masked_lm.manifest(masked_lm.beside(self.folder)) is not None
-        return (*self.manifest["parts"], *(("masked_lm",) if built else ()))
+        return (*self.manifest["parts"], *(("masked_lm",) if built else ()), *self._originals)
+
+    @cached_property
+    def _originals(self) -> tuple[str, ...]:
+        return originals.found()
 
     @property
     def fingerprint(self) -> str:
@@ -89,8 +94,9 @@ class Lexicon:
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def fingerprint_for(self, needs: Iterable[str]) -> str:
-        """`fingerprint`; for NEEDS with an optional part its own behind a plus, as in `3a..f1+masked_lm:9c..04`."""
-        return self.fingerprint + (f"+masked_lm:{self.masked_lm.fingerprint}" if "masked_lm" in set(needs) else "")
+        """`fingerprint`; for NEEDS beyond ALL_PARTS theirs behind a plus each, as in `3a..f1+masked_lm:9c..04`."""
+        masked = [f"masked_lm:{self.masked_lm.fingerprint}"] if "masked_lm" in (wanted := set(needs)) else []
+        return "+".join([self.fingerprint, *masked, *originals.fingerprints(wanted)])
 
     @cached_property
     def masked_lm(self) -> MaskedLM:
@@ -178,7 +184,7 @@ def build(
 
     def fill(folder: Path) -> dict[str, Any]:
         _write_base(folder)
-        _write_derived(folder, Path(wordnet), Path(glove), report)
+        derivation.write(folder, Path(wordnet), Path(glove), report)
         if texts:
             report("language model of n-grams")
             ngrams.save(ngrams.fit(texts), folder / "ngrams")
@@ -246,23 +252,6 @@ def _write_base(folder: Path) -> None:
     stopwords.write_text("\n".join(sorted(NLTK)) + "\n", encoding="utf-8")
     (folder / "textattack").mkdir()
     (folder / "textattack" / TEXTATTACK_MARK).touch()
-
-
-def _write_derived(folder: Path, source: Path, glove: Path, report: Callable[[str], None]) -> None:
-    report("reading WordNet")
-    corpora = folder / "nltk_data" / "corpora"
-    wordnet.write_nltk(source / "wordnet" / "dict", corpora / "wordnet")
-    (corpora / "omw-2.0").mkdir()  # NLTK wants the folder and, for English, never looks inside
-    net = wordnet.read(source / "wordnet" / "dict")
-    (folder / "synonyms.json").write_text(json.dumps(net.synonyms()), encoding="utf-8")
-    (folder / "senses.json").write_text(json.dumps(net.senses_by_kind()), encoding="utf-8")
-    report("parts of speech")
-    pos.save(source, folder / "pos", net.lemmas)
-    report("reading GloVe")
-    base = set(net.lemmas) | pos.lowercase_words(source)
-    wanted = base | {form for form, _, lemma in wordnet.inflected_forms() if lemma in base}
-    words, matrix = vectors.read_glove(glove, (wanted - WITHOUT_VECTORS).__contains__)
-    vectors.save(vectors.fit(words, matrix, net, report), folder / "vectors")
 
 
 def prepare_textattack(folder: Path) -> None:

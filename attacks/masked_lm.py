@@ -141,9 +141,7 @@ class MaskedLM:
 
         from attacks.kernels import quicken
 
-        return quicken(
-            BertForMaskedLM.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval()
-        )
+        return quicken(BertForMaskedLM.from_pretrained(self.folder, local_files_only=True, use_safetensors=True).eval())
 
     @cached_property
     def _tokenizer(self) -> Any:

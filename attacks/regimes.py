@@ -4,7 +4,9 @@ default: the recipe's own rules. fixed: the recipe's candidates, but at most a q
 similar in the sentence encoder at our TextFooler's threshold, and 50 queries a word. strict: what our
 TextFooler-adjusted asks (near words, the same Penn tag, a very similar sentence) of every recipe that replaces words;
 misspellings have no vector and no part of speech, so recipes of characters are held to the similar sentence alone, and
-to near words where they replace one by a known one.
+to near words where they replace one by a known one. A recipe that swaps the entities of tagged sentences puts a name in
+place of a name: no encoder and no vector says whether it is as good a one, so `fixed` holds it to the share of words
+(by edit distance, as names differ in length) and the budget, and `strict` has no rule for it.
 
 A regime only ever forbids: whatever succeeds under it is an example its recipe might have made. It does not change the
 order in which a recipe tries things, except that a search which prefers the most similar of several successes has a
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from attacks.recipes import textfooler, textfooler_adjusted
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from attacks.lexicon import Lexicon
 
 VERSION = 1
@@ -40,6 +44,15 @@ def check(name: str) -> str:
     return name
 
 
+def judges(name: str, recipe: ModuleType) -> bool:
+    """Whether the regime has rules for a recipe, a module of attacks/recipes/; raises ValueError for an unknown regime.
+
+    `strict` compares each word with the one it replaces, so it judges no recipe with REPLACES_WORDS = False, which
+    inserts or removes some.
+    """
+    return check(name) != "strict" or bool(getattr(recipe, "REPLACES_WORDS", True))
+
+
 def regime_constraints(name: str, lexicon: Lexicon, kind: str = "words") -> list[Any]:
     """TextAttack constraints to append to a recipe's own; `kind` is the recipe's KIND.
 
@@ -51,8 +64,10 @@ def regime_constraints(name: str, lexicon: Lexicon, kind: str = "words") -> list
     from textattack.constraints.overlap import MaxWordsPerturbed
     from textattack.constraints.semantics import WordEmbeddingDistance
 
-    from attacks.constraints import SimilarSentence, word_embedding
+    from attacks.constraints import FewWords, SimilarSentence, word_embedding
 
+    if name == "fixed" and kind == "entities":
+        return [FewWords(SHARE)]
     if name == "fixed":
         similar = SimilarSentence(
             lexicon.encoder,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-from attacks import engine, goals, lanes
+from attacks import engine, goals, lanes, regimes
 from attacks.gazetteer import Gazetteer
 from attacks.lexicon import Lexicon, prepare_textattack
 from attacks.tagged import TaggedOutcome, TaggedSample
@@ -27,6 +27,7 @@ class TaggingRecipe(Protocol):
 
     VERSION: int
     TASKS: tuple[str, ...]
+    KIND: str
 
     def build(self, victim: TaggingVictim, lexicon: Lexicon, gazetteer: Gazetteer, goal: str) -> Any: ...
 
@@ -41,6 +42,7 @@ def attack(
     budget_per_word: int,
     seed: int,
     goal: str = goals.DEFAULT,
+    regime: str = "default",
     finished: Mapping[str, TaggedOutcome] | None = None,
     on_outcome: Callable[[TaggedOutcome], None] | None = None,
     in_flight: int = engine.IN_FLIGHT,
@@ -49,8 +51,9 @@ def attack(
 
     A sentence may spend `budget_per_word` (>= 1) queries for each of its words, at least 1 in all. Outcomes in
     `finished` (by sample id) are taken over; `on_outcome` is called once for every other one, as soon as it is there.
-    An exception inside an example becomes an outcome with status "error". Raises ValueError for bad arguments or a
-    recipe that attacks no tagger, LexiconMissing when the recipe needs a part the lexicon lacks.
+    An exception inside an example becomes an outcome with status "error". `regime` is one of `attacks.regimes.NAMES`.
+    Raises ValueError for bad arguments, a recipe that attacks no tagger or one that the regime cannot judge,
+    LexiconMissing when the recipe or the regime needs a part the lexicon lacks.
     """
     done = dict(finished or {})
     engine.check_samples(samples, done, budget_per_word, _same, "other words or tags")
@@ -59,7 +62,7 @@ def attack(
     prepare_textattack(lexicon.folder)
     done |= engine.run_in_flight(
         [sample for sample in samples if sample.id not in done],
-        lambda: module.build(victim, lexicon, gazetteer, goal),
+        lambda: regimes.constrain(module.build(victim, lexicon, gazetteer, goal), regime, lexicon, module.KIND),
         lambda runner, sample: attack_one(runner, sample, budget_per_word, engine.seed_of(seed, sample.id, name)),
         in_flight,
         on_outcome,
@@ -68,13 +71,14 @@ def attack(
 
 
 def fingerprint(
-    recipe: str | ModuleType, lexicon: Lexicon, gazetteer: Gazetteer, budget_per_word: int, goal: str = goals.DEFAULT
-) -> dict[str, str | int]:
+    recipe: str | ModuleType, lexicon: Lexicon, gazetteer: Gazetteer, budget_per_word: int, goal: str = goals.DEFAULT,
+    regime: str = "default",
+) -> dict[str, str | int]:  # fmt: skip
     """What must agree for two sets of outcomes to be comparable."""
     module = _open(recipe)[1]
     used = {f"uses {name}": _open(name, "classification")[1].VERSION for name in getattr(module, "USES", ())}
     own: dict[str, str | int] = {"tagging_engine": VERSION, "goal": goal, "gazetteer": gazetteer.fingerprint}
-    return engine.fingerprint(cast(Any, module), lexicon, budget_per_word) | own | used
+    return engine.fingerprint(cast(Any, module), lexicon, budget_per_word, regime) | own | used
 
 
 def attack_one(runner: Any, sample: TaggedSample, budget_per_word: int, seed: int) -> TaggedOutcome:

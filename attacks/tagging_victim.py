@@ -31,10 +31,13 @@ class Prediction:
     labels: tuple[str, ...]
 
 
-def token_prediction(logits: np.ndarray, labels: Sequence[str]) -> Prediction:
-    """A token head's: (words, labels) logits, a row of NaN for a word the model does not see, which is O."""
+def token_prediction(logits: np.ndarray, labels: Sequence[str], temperature: float = 1.0) -> Prediction:
+    """A token head's: (words, labels) logits, a row of NaN for a word the model does not see, which is O.
+
+    `temperature` (> 0) divides the logits before the softmax; the tags do not depend on it.
+    """
     seen = np.isfinite(logits).all(axis=1)
-    rows = np.where(seen[:, None], logits, 0.0).astype(np.float64)
+    rows = np.where(seen[:, None], logits, 0.0).astype(np.float64) / temperature
     powers = np.exp(rows - rows.max(axis=1, keepdims=True))
     certain = np.array([label == OUTSIDE for label in labels], dtype=np.float64)
     probabilities = np.where(seen[:, None], powers / powers.sum(axis=1, keepdims=True), certain)

@@ -94,7 +94,7 @@ class WhiteBox:
 
     def embed(self, ids: Tensor) -> Tensor:
         """Ids of any shape -> their word embeddings (..., d), float32, without a gradient."""
-        with _frozen(self.module), torch.no_grad():
+        with _evaluating(self.module), torch.no_grad():
             return self._table(ids.to(self._table.weight.device)).float()
 
     @property
@@ -104,12 +104,12 @@ class WhiteBox:
 
     def logits(self, embeddings: Tensor) -> Tensor:
         """Embeddings (n, t, d) of texts of one length -> logits (n, classes), float32."""
-        with _frozen(self.module), torch.no_grad():
+        with _evaluating(self.module), torch.no_grad():
             return self._forward(embeddings)
 
     def gradient(self, embeddings: Tensor, label: int) -> Gradient:
         """The loss of `label` at embeddings (n, t, d) of texts of one length, and its gradient there."""
-        with _frozen(self.module):
+        with _evaluating(self.module):
             at = embeddings.detach().clone().requires_grad_()
             logits = self._forward(at)
             loss = margin(logits, label)
@@ -169,18 +169,16 @@ def spend(goal: Any) -> bool:
 
 
 @contextmanager
-def _frozen(module: torch.nn.Module) -> Iterator[None]:
-    """Eval mode and no parameter gradients inside; every flag as it was outside, after errors too."""
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Eval mode and gradients inside, whatever is around; every mode as it was outside, after errors too.
+
+    Weights keep their flags: torch.autograd.grad gives nothing but what it is asked for.
+    """
     modes = [(part, part.training) for part in module.modules()]
-    wanted = [(weight, weight.requires_grad) for weight in module.parameters()]
     try:
         module.eval()
-        for weight, _ in wanted:
-            weight.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for part, mode in modes:
             part.training = mode
-        for weight, needed in wanted:
-            weight.requires_grad_(needed)

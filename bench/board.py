@@ -16,7 +16,11 @@ from training.health import UNHEALTHY
 
 @dataclass
 class Arm:
-    """One row: a mitigation with its hyper-parameters, over its seeds."""
+    """One row: a mitigation with its hyper-parameters, over its seeds.
+
+    `seeds`: those with at least one measured metric. `values` (full name -> seed -> Values) holds, once the board is
+    finished, only what is compared again: the ranked metric and what the transfer matrix is made of.
+    """
 
     label: str
     records: list[Record] = field(default_factory=list)
@@ -34,11 +38,7 @@ class Arm:
     front: bool = False
     no_rank: str = ""
     identity: str = ""
-
-    @property
-    def seeds(self) -> int:
-        """Seeds with at least one measured metric."""
-        return len({seed for by_seed in self.values.values() for seed in by_seed})
+    seeds: int = 0
 
     @property
     def failures(self) -> list[str]:
@@ -89,6 +89,8 @@ class Board:
         text += f", {100 * self.labelled:g} % of the labels" if self.labelled < 1 else ""
         regime = self.fingerprint.get("regime", "default")
         text += f", regime {regime}" if regime != "default" else ""
+        goal = self.fingerprint.get("goal", "untargeted")
+        text += f", goal {goal}" if goal != "untargeted" else ""
         return text if self.number == 1 else f"{text} ({self.number})"
 
 
@@ -104,6 +106,7 @@ def comparability(record: Record) -> dict[str, Any]:
         if key in record.spec:
             found[key] = record.spec[key]
     found["regime"] = record.spec.get("regime", "default")
+    found["goal"] = record.spec.get("goal", "untargeted")
     return found
 
 

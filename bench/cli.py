@@ -1,4 +1,4 @@
-"""`temper`: list, fetch, run, report, replay, explain, tune, doctor; more in bench/gate/commands.py."""
+"""`temper`: list, fetch, run, report, replay, explain, pictures, tune, doctor; more in bench/gate/commands.py."""
 
 from __future__ import annotations
 
@@ -94,6 +94,9 @@ def run(
         str, typer.Option(help="Attack rules beyond the recipes' own: default, fixed (equal for all) or strict.")
     ] = "default",
     adaptive: Annotated[bool, typer.Option(help="standard, full: attack again, harder, what survived.")] = False,
+    goal: Annotated[
+        str | None, typer.Option(help="Tagging: untargeted (default), drop, relabel, invent or split an entity.")
+    ] = None,
     results: Results = Path("results"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core by default.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that failed before.")] = False,
@@ -128,6 +131,7 @@ def run(
         labelled=labelled or (1.0,),
         regime=regime,
         adaptive=adaptive,
+        goal=goal,
     )
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
     boards = leaderboard.build(Store(results))
@@ -148,29 +152,29 @@ def report(
 ) -> None:
     """Writes the leaderboard and the report page (index.html) again from the records on disk, and prints the board."""
     from bench import leaderboard
-    from bench.gate import releases
-    from bench.report import history
 
     store = commands.existing(results)
     boards = leaderboard.build(store)
-    leaderboard.write(boards, out_dir or results)
     leaderboard.show(boards, out)
+    leaderboard.write(boards, out_dir or results)
     _draw(boards, store, out_dir or results, figures)
-    if pictures := history.write(releases.history(results, boards), out_dir or results):
-        out.print(f"the history over releases is in {pictures[0].parent}", highlight=False, soft_wrap=True)
 
 
 def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) -> None:
-    from bench.report import gradients
+    from bench.gate import releases
+    from bench.report import gradients, history
     from bench.report.page import write
 
-    page = write.write(store, boards, folder)
+    lines = releases.history(store.folder, boards)
+    page = write.write(store, boards, folder, lines)
     out.print(f"the report page is {page}; it opens from disk", highlight=False, soft_wrap=True)
     runs = sum(len(arm.records) for board in boards for arm in board.arms)
     if figures is None and runs > gradients.MOST_RUNS:
         out.print(f"no pictures of {runs} runs' gradients: see the page, or use --figures", highlight=False)
     elif figures is not False and (drawn := gradients.write(store, folder, boards)):
         out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
+    if pictures := history.write(lines, folder):
+        out.print(f"the history over releases is in {pictures[0].parent}", highlight=False, soft_wrap=True)
 
 
 commands.add(app, out, err)
@@ -183,9 +187,10 @@ def replay(
     out_file: Annotated[Path | None, typer.Option("--out", help="Where the texts go; a .jsonl file.")] = None,
 ) -> None:
     """Scores adversarial texts again, on any checkpoint. Exit code 1: a model is no longer fooled by its own."""
+    from bench.robustness import artefacts
     from bench.robustness import replay as replaying
 
-    found = replaying.open_source(source, out_file)
+    found = artefacts.open_source(source, out_file)
     scores, notes = replaying.replay(found, model)
     out.print(replaying.table(scores))
     for line in (*notes, *replaying.broken(scores)):
@@ -209,6 +214,25 @@ def explain(
 
     page = out_file or results / "explanation.html"
     explain_command.run(run_id, model, text, explainer or ["integrated_gradients"], results, page, out)
+
+
+@app.command()
+def pictures(
+    results: Results = Path("results"),
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Default: pictures/ in the results folder.")] = None,
+    text: Annotated[str | None, typer.Option(help="Of the texts explained, by number from 1 or by id.")] = None,
+    sentence: Annotated[str | None, typer.Option(help="Of your own, explained by every run's checkpoint.")] = None,
+    explainer: Annotated[str | None, typer.Option(help="integrated_gradients by default.")] = None,
+    mitigation: Annotated[list[str] | None, typer.Option(help="Repeatable; all in the grid by default.")] = None,
+    board: Annotated[str | None, typer.Option(help="A part of its name, such as the task.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: the lowest with attributions.")] = None,
+    stored: Annotated[bool, typer.Option("--stored", help="Draw the records alone, open no checkpoint.")] = False,
+) -> None:
+    """Draws what the models rest on for one text: a row per mitigation, attacked pairs, curves, layers, entities."""
+    from bench.report.gallery import command
+
+    asked = command.Asked(text, sentence, explainer, mitigation or (), board, seed, not stored)
+    command.run(asked, commands.existing(results), out_dir or results / "pictures", out)
 
 
 @app.command()

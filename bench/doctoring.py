@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from attacks import masked_lm
+from attacks import masked_lm, originals
 from bench import sources
 from training import resources
 from training.catalogue import KNOWN
@@ -34,7 +34,7 @@ EXACT = {"textattack": "0.3.11"}
 def table() -> Table:
     """Rows of (what, state, what to do)."""
     made = Table("what", "state", "what to do", title="temper doctor", title_justify="left")
-    for row in [*_packages(), *_resources(), _lexicon(), _masked_lm(), _device(), _cores(), *_space()]:
+    for row in [*_packages(), *_resources(), _lexicon(), _masked_lm(), _originals(), _device(), _cores(), *_space()]:
         made.add_row(*row)
     return made
 
@@ -78,6 +78,13 @@ def _masked_lm() -> tuple[str, str, str]:
     built = masked_lm.manifest(masked_lm.beside(sources.lexicon_folder(Resources()))) is not None
     advice = "" if built else "temper fetch masked-lm  (for the recipes bae, bert_attack and clare; minutes)"
     return ("masked language model", "ok" if built else "not asked for", advice)
+
+
+def _originals() -> tuple[str, str, str]:
+    """What recipes' authors use; nobody needs it, so nothing is missing."""
+    found = originals.found()
+    advice = "" if len(found) == len(originals.RESOURCES) else "ask for RECIPE:original to see how to get the others"
+    return ("the authors' own components", ", ".join(found) or "none", advice)
 
 
 def _device() -> tuple[str, str, str]:

@@ -24,7 +24,8 @@ DRIFT_RECIPE = "textfooler"
 LOOP = ("alignment", "first_position", "hooks", "loop", "model", "passes", "stack", "telemetry")
 SPANS = "training/span_head.py"
 EVALUATION_CODE = ("bench/stages.py", "bench/tagging.py", "training/calibration.py", "training/ner_metrics.py")
-TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), "attacks/batching.py", "training/mitigations/_*.py")
+NUMBERS = ("attacks/batching.py", "attacks/kernels.py")
+TRAINING_CODE = (*(f"training/{name}.py" for name in LOOP), *NUMBERS, "training/mitigations/_*.py")
 
 
 @functools.cache
@@ -104,6 +105,7 @@ def attack_key(spec: Spec, recipe: str, mode: str) -> str:
         lexicon=lexicon_of(spec, recipe),
         budget_per_word=spec.budget_per_word,
         regime=spec.regime,
+        goal=spec.goal if mode == TAGS else None,
     )
 
 
@@ -115,11 +117,11 @@ def lexicon_of(spec: Spec, recipe: str) -> str:
 
 
 def sweep_key(spec: Spec, recipe: str) -> str:
-    return stage_key(attack=attack_key(spec, recipe, "calibrated"), code=code_hash("bench/robustness/sweep.py"))
+    return stage_key(attack=attack_key(spec, recipe, attack_mode(recipe)), code=code_hash("bench/robustness/sweep.py"))
 
 
 def adaptive_key(spec: Spec) -> str:
-    attacks = [attack_key(spec, recipe, "calibrated") for recipe in spec.recipes]
+    attacks = [attack_key(spec, recipe, attack_mode(recipe)) for recipe in spec.recipes]
     return stage_key(attacks=attacks, code=code_hash("bench/robustness/adaptive.py"))
 
 
@@ -136,6 +138,7 @@ def explain_code(spec: Spec) -> tuple[str, ...]:
         *(f"explain/methods/{name}.py" for name in spec.explainers),
         "bench/explanations/explaining.py",
         "bench/explanations/entity_explaining.py",
+        "bench/explanations/entity_versions.py",
         "bench/explanations/edits.py",
         "bench/explanations/marks.py",
         "training/mitigations/_rationales.py",
@@ -146,7 +149,7 @@ def explain_key(spec: Spec) -> str:
     return stage_key(
         code=code_hash(*explain_code(spec)),
         libraries=versions("captum"),
-        attack=attack_key(spec, drift_recipe(spec), "calibrated"),
+        attack=attack_key(spec, drift_recipe(spec), attack_mode(drift_recipe(spec))),
         explainers=list(spec.explainers),
         explained=spec.sizes.explained,
         explanation_attack=code_hash("bench/explanations/explanation_attack.py") if spec.adaptive else None,

@@ -18,49 +18,87 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import interactions, metrics, ranks, stats
+from bench import interactions, judging, metrics, ranks, stats, summaries
 from bench.board import Arm, Board, comparability, place, tell_apart, why_apart
 from bench.extraction import extract, why_missing
+from bench.judging import BASELINE, FEWEST_SEEDS
 from bench.metrics import Missing
-from bench.reading import read_all
+from bench.reading import Read, each, partitions, read
 from bench.record import Record
 from bench.robustness import masking
 from bench.stats import Difference, Interval
 from bench.store import Store, write_atomic
 from training.errors import UserError
 
-BASELINE = "baseline"
-ALPHA = 0.05
-FEWEST_SEEDS = 2
 TIMINGS = ("step_time_ratio", "tokens_per_second", "samples_per_second", "peak_memory_ratio", "train_seconds")
 STACKED = {"better": "still helps", "worse": "hurts"}
-CLEAN = ("clean_accuracy", "entity_f1")
-MATRIX_ONLY = ("transfer_from",)  # a column for every arm, shown as a matrix instead
+COLUMNS = (
+    "board", "task", "model", "tier", "rank", "rank_best", "rank_worst", "group", "pareto", "mitigation", "metric",
+    "title", "value", "low", "high", "n", "seeds", "unit", "direction", "status", "reason",
+)  # fmt: skip
+MATRIX_ONLY = ("transfer_from", "transfer_f1_from")  # a column for every arm, shown as a matrix instead
 
 
-def build(records: Store | Iterable[Record], tables: Any = None) -> list[Board]:
+def build(records: Store | Iterable[Record], tables: Any = None, workers: int | None = None) -> list[Board]:
     """The boards of a store, sorted by task, model and tier. `tables(record, name)` is needed when no Store is given.
 
-    Raises UserError (StoreError) when a record cannot be read.
+    `workers`: processes, the same boards with any number; by default as many as pay. Raises UserError (StoreError) when
+    a record cannot be read.
     """
-    boards: list[Board] = []
     if isinstance(records, Store):
-        found = read_all(records)
+        boards = _of_store(records, workers)
     else:
         found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(tables, r))) for r in records]
+        boards = _boards(found)
+    return sorted(boards, key=_order)
+
+
+def _order(board: Board) -> tuple[Any, ...]:
+    return (*_family_of(board), json.dumps(board.fingerprint, sort_keys=True))
+
+
+def _family_of(board: Board) -> tuple[str, str, str, float]:
+    """What the boards share that are told apart by number."""
+    return board.task, board.model, board.tier, -board.labelled
+
+
+def _of_store(store: Store, workers: int | None) -> list[Board]:
+    ids = store.ids()
+    parts = partitions(ids)
+    made = list(each(functools.partial(_of_part, store.folder), parts, len(ids), workers))
+    where: dict[tuple[Any, ...], set[int]] = {}
+    for number, boards in enumerate(made):
+        for board in boards:
+            where.setdefault(_family_of(board), set()).add(number)
+    # a file whose name says another task than its record belongs to another part, so both are read as one
+    if any(len(numbers) > 1 for numbers in where.values()):
+        return _of_part(store.folder, ids)
+    return [board for boards in made for board in boards]
+
+
+def _of_part(folder: Path, ids: list[str]) -> list[Board]:
+    boards = _boards(read(folder, ids))
+    for board in boards:
+        kept = (*MATRIX_ONLY, board.score)
+        for arm in board.arms:
+            arm.values = {name: seeds for name, seeds in arm.values.items() if name.partition(":")[0] in kept}
+    return boards
+
+
+def _boards(found: Iterable[Read]) -> list[Board]:
+    boards: list[Board] = []
     for record, values in sorted(found, key=lambda pair: (-len(comparability(pair[0])), pair[0].spec_id)):
         place(boards, record, values)
-    boards.sort(key=lambda b: (b.task, b.model, b.tier, -b.labelled, json.dumps(b.fingerprint, sort_keys=True)))
+    boards.sort(key=_order)
     for board in boards:
-        own = (board.task, board.model, board.tier, board.labelled)
-        twins = [b for b in boards if (b.task, b.model, b.tier, b.labelled) == own]
+        twins = [other for other in boards if _family_of(other) == _family_of(board)]
         board.number = twins.index(board) + 1
         if len(twins) > 1:
             board.notes.append(why_apart(board, twins))
@@ -71,6 +109,7 @@ def build(records: Store | Iterable[Record], tables: Any = None) -> list[Board]:
 def _finish(board: Board) -> None:
     tell_apart(board.arms)
     for arm in board.arms:
+        arm.seeds = len({seed for by_seed in arm.values.values() for seed in by_seed})
         arm.records.sort(key=lambda r: (int(r.spec["seed"]), r.spec_id))  # type: ignore[arg-type]
         worst = metrics.lower_worst_case(arm.values)
         if worst:
@@ -92,18 +131,22 @@ def _finish(board: Board) -> None:
     names = {name for name in names if name.partition(":")[0] not in MATRIX_ONLY}
     board.metrics = metrics.in_order(names | {"failed_runs", "seed_deviation", board.score} | judged)
     devices = sorted({str(r.environment.get("device")) for arm in board.arms for r in arm.records})
+    for name in board.metrics:
+        found = summaries.summarise(name, [arm.values.get(name, {}) for arm in board.arms])
+        for arm, summary in zip(board.arms, found, strict=True):
+            arm.cells[name] = _cell(arm, name, devices, summary)
     for arm in board.arms:
-        arm.cells = {name: _cell(arm, name, devices) for name in board.metrics}
         arm.cells["seed_deviation"] = _seed_deviation(arm, board.score)
     if len(devices) > 1:
         board.notes.append(f"times and memory are not comparable: the records come from {', '.join(devices)}")
-    _judge(board)
-    _rank(board)
+    judging.judge(board)
+    judging.rank(board)
     ranks.place(board)
     about = metrics.of(board.score)
 
     def judge(difference: Difference, p: float) -> str:
-        return STACKED.get(word := verdict(difference, p, about.smallest_difference or 0.0, about.direction), word)
+        word = judging.verdict(difference, p, about.smallest_difference or 0.0, about.direction)
+        return STACKED.get(word, word)
 
     board.interactions = interactions.find(board, judge)
 
@@ -114,7 +157,7 @@ def _tagging_score(records: list[Record]) -> str:
     return "entity_f1_worst" if asked else "entity_f1"
 
 
-def _cell(arm: Arm, name: str, devices: list[str]) -> Interval | Missing:
+def _cell(arm: Arm, name: str, devices: list[str], found: Interval) -> Interval | Missing:
     if name == "failed_runs":
         return Interval(len(arm.failures) / len(arm.records), None, None, 0, len(arm.records))
     if name == "unhealthy_runs":
@@ -123,11 +166,9 @@ def _cell(arm: Arm, name: str, devices: list[str]) -> Interval | Missing:
         return stats.count_interval(sum(map(len, arm.unhealthy.values())), len(arm.records))
     if name in TIMINGS and len(devices) > 1:
         return Missing("not_comparable", "measured on several devices")
-    by_seed = arm.values.get(name)
-    if not by_seed:
+    if not arm.values.get(name):
         reasons = [why_missing(record, name) for record in arm.records]
         return next((r for r in reasons if r.status == "failed"), reasons[0])
-    found = metrics.summarise(name, [by_seed[seed] for seed in sorted(by_seed)])
     return found if found.value is not None else Missing("missing", "no example with a known value")
 
 
@@ -140,79 +181,16 @@ def _seed_deviation(arm: Arm, score: str) -> Interval | Missing:
     return Interval(float(np.std(known, ddof=1)), None, None, 0, len(known))
 
 
-def _judge(board: Board) -> None:
-    """Paired differences to the baseline on the score and on clean accuracy, each family Holm-corrected."""
-    baseline = next((arm for arm in board.arms if arm.label == BASELINE), None)
-    if baseline is None:
-        board.notes.append("no baseline on this board: no differences, and clean accuracy gates nothing")
-        return
-    baseline.verdict = "baseline"
-    others = [arm for arm in board.arms if arm is not baseline]
-    judged = [arm for arm in others if not arm.hides]
-    for arm in others:
-        arm.verdict = "masking: not judged" if arm.hides else ""
-    for arm, difference, p in _family(board.score, baseline, judged):
-        arm.difference, arm.p_adjusted = difference, p
-        smallest = metrics.of(board.score).smallest_difference or 0.0
-        arm.verdict = verdict(difference, p, smallest, metrics.of(board.score).direction)
-    for name in CLEAN:
-        smallest = metrics.of(name).smallest_difference or 0.0
-        for arm, difference, p in _family(name, baseline, others):
-            if name != board.score and verdict(difference, p, smallest, metrics.of(name).direction) == "worse":
-                arm.below = (
-                    f"{metrics.title(name)} is {-100 * difference.value:.1f} points below the baseline's "
-                    f"(p = {p:.2g} after Holm)"
-                )
-
-
-def _family(name: str, baseline: Arm, others: list[Arm]) -> list[tuple[Arm, Difference, float]]:
-    first = baseline.values.get(name, {})
-    lent = metrics.lend(name, [arm.values.get(name, {}) for arm in (baseline, *others)])
-    found = [(arm, metrics.compare(name, first, arm.values.get(name, {}), lent=lent)) for arm in others]
-    known = [(arm, difference) for arm, difference in found if difference is not None]
-    # a difference of one seed is no evidence about the arm, so it neither joins nor enlarges the family
-    several = [(arm, difference) for arm, difference in known if difference.seeds >= FEWEST_SEEDS]
-    adjusted = stats.holm([difference.p for _, difference in several])
-    single = [(arm, difference, 1.0) for arm, difference in known if difference.seeds < FEWEST_SEEDS]
-    return [(arm, difference, p) for (arm, difference), p in zip(several, adjusted, strict=True)] + single
-
-
-def verdict(difference: Difference, p: float, smallest: float, direction: str | None) -> str:
-    """`better`, `worse` or `not distinguishable`: significant after correction AND larger than what matters."""
-    if difference.seeds < FEWEST_SEEDS:
-        return "1 seed: not judged"
-    if p >= ALPHA or abs(difference.value) <= smallest or direction is None:
-        return "not distinguishable"
-    return "better" if (difference.value > 0) == (direction == "higher") else "worse"
-
-
-def _rank(board: Board) -> None:
-    """Ranked arms by the score, then arms below the line, then those without a rank; ties share one."""
-
-    def score(arm: Arm) -> float:
-        cell = arm.cells.get(board.score)
-        return cell.value if isinstance(cell, Interval) and cell.value is not None else -1.0
-
-    for arm in board.arms:
-        cell = arm.cells[board.score]
-        if isinstance(cell, Missing):
-            arm.no_rank = f"{cell.status}: {cell.reason}"
-        elif cell.seeds < FEWEST_SEEDS:
-            arm.no_rank = "1 seed: no interval, no rank"
-        elif arm.below:
-            arm.no_rank = arm.below
-        elif arm.hides:
-            arm.no_rank = "masking: " + "; ".join(arm.hides)
-    ranked = [arm for arm in board.arms if not arm.no_rank]
-    for arm in ranked:
-        arm.rank = 1 + sum(score(other) > score(arm) for other in ranked)
-    board.arms.sort(key=lambda arm: (bool(arm.no_rank), not arm.below, -score(arm), arm.label))
-
-
 def tidy(boards: Iterable[Board]) -> pd.DataFrame:
     """One row per board, arm and metric: the numbers behind every format, unknown ones as None."""
-    rows = [
-        {
+    return pd.DataFrame([row for board in boards for row in rows(board)], columns=list(COLUMNS), dtype=object)
+
+
+def rows(board: Board) -> Iterator[dict[str, Any]]:
+    """The rows of one board as they stand in `tidy`, by `COLUMNS`."""
+    titles = {name: metrics.title(name) for name in board.metrics}
+    for arm in board.arms:
+        about = {
             "board": board.name,
             "task": board.task,
             "model": board.model,
@@ -223,21 +201,17 @@ def tidy(boards: Iterable[Board]) -> pd.DataFrame:
             "group": arm.group or None,
             "pareto": arm.front,
             "mitigation": arm.label,
-            "metric": name,
-            "title": metrics.title(name),
-            **_numbers(arm.cells[name]),
-            "unit": metrics.of(name).unit,
-            "direction": metrics.of(name).direction,
         }
-        for board in boards
-        for arm in board.arms
-        for name in board.metrics
-    ]
-    columns = (
-        "board", "task", "model", "tier", "rank", "rank_best", "rank_worst", "group", "pareto", "mitigation", "metric",
-        "title", "value", "low", "high", "n", "seeds", "unit", "direction", "status", "reason",
-    )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(columns), dtype=object)
+        for name in board.metrics:
+            found = {
+                **about,
+                "metric": name,
+                "title": titles[name],
+                **_numbers(arm.cells[name]),
+                "unit": metrics.of(name).unit,
+                "direction": metrics.of(name).direction,
+            }
+            yield {column: found[column] for column in COLUMNS}
 
 
 def _numbers(cell: Interval | Missing) -> dict[str, Any]:

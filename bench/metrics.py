@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench import stats
+from bench import ranges, stats
 from bench.stats import Array, Difference, Interval
 
 Kind = Literal["binary", "mean", "ratio", "seed", "log", "runs"]
@@ -38,6 +38,11 @@ class Metric:
     smallest_difference: float | None
     kind: Kind
     table: str | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the most a value can be, infinite where nothing bounds it."""
+        return ranges.of(self.name, self.unit)
 
 
 @dataclass(frozen=True)
@@ -70,20 +75,26 @@ METRICS: tuple[Metric, ...] = (
     Metric("aua_raw", "AUA raw", "share", "higher", 0.05, "binary", "attack:{}:raw"),
     Metric("entity_f1_attacked", "entity F1 attacked by", "share", "higher", 0.05, "ratio", "attack:{}:tags"),
     Metric("worst_case_adaptive", "worst case after the adaptive pass", "share", "higher", 0.05, "binary", "adaptive"),
+    Metric("entity_f1_adaptive", "worst-case entity F1, adaptive pass", "share", "higher", 0.05, "ratio", "adaptive"),
     *(
         Metric(f"aua_at_{n}", f"AUA at {n} queries a word", "share", "higher", 0.05, "binary", "attack:{}:calibrated")
         for n in BUDGETS
     ),
     Metric("aua_sweep", "AUA, lowest over temperatures", "share", "higher", 0.05, "binary", "sweep:{}"),
+    Metric("entity_f1_sweep", "entity F1, lowest over temperatures", "share", "higher", 0.05, "ratio", "sweep:{}"),
     Metric("asr", "attack success rate", "share", "lower", 0.05, "ratio", "attack:{}:calibrated"),
     Metric("asr_shared", "ASR on texts every arm gets right", "share", "lower", 0.05, "ratio", "attack:{}:calibrated"),
     Metric("transfer_accuracy", "accuracy on transferred texts", "share", "higher", 0.05, "ratio", "transfer:{}"),
     Metric("transfer_from", "accuracy on texts made against", "share", "higher", 0.05, "ratio", "transfer:{}"),
+    Metric("transfer_f1", "entity F1 on transferred sentences", "share", "higher", 0.05, "ratio", "transfer:{}"),
+    Metric("transfer_f1_from", "entity F1 on sentences made against", "share", "higher", 0.05, "ratio", "transfer:{}"),
     Metric("queries", "queries per attacked text", "queries", None, None, "ratio", "attack:{}:calibrated"),
     Metric("words_changed", "words changed in successes", "share", None, None, "ratio", "attack:{}:calibrated"),
     Metric("words_changed_all", "words changed, all", "share", None, None, "ratio", "attack:{}:calibrated"),
     Metric("similarity", "similarity of successes", "score", None, None, "ratio", "attack:{}:calibrated"),
     Metric("perplexity_rise", "perplexity of successes, log", "nats", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("retagged", "replaced words of another word class", "share", None, None, "ratio", "attack:{}:calibrated"),
+    Metric("errors_added", "LanguageTool errors added", "errors", None, None, "ratio", "attack:{}:calibrated"),
     Metric("temperature", "temperature fitted on validation", "x", None, None, "seed", "clean"),
     Metric("score_levels", "distinct answers per text", "share", None, None, "seed", "sweep:{}"),
     Metric("attack_errors", "attack errors", "share", "lower", 0.01, "seed", "attack"),
@@ -99,6 +110,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("faithfulness_correlation", "faithfulness correlation", "score", "higher", 0.05, "mean", "explain:{}"),
     Metric("drift_tau", "attribution drift tau-b", "tau", "higher", 0.05, "ratio", "explain:{}"),
     Metric("drift_overlap", "top-word overlap under attack", "score", "higher", 0.05, "mean", "explain:{}"),
+    Metric("unchanged_tau", "tau-b under attack, entity unchanged", "tau", "higher", 0.05, "mean", "explain:{}"),
     Metric("attacked_tau", "tau-b under attack on explanation", "tau", "higher", 0.05, "mean", "explain:{}"),
     Metric("edit_tau_worst", "tau-b under edits, worst of 10", "tau", "higher", 0.05, "mean", "explain:{}"),
     Metric("edit_tau", "tau-b under edits", "tau", "higher", 0.05, "mean", "explain:{}"),
@@ -177,9 +189,12 @@ def stack(name: str, seeds: list[Values]) -> tuple[Array, Array | None]:
     return top, bottom
 
 
-def summarise(name: str, seeds: list[Values], level: float = stats.LEVEL) -> Interval:
-    """Value and interval of one arm: one seed gives an infinite interval."""
-    metric = of(name)
+def summarise(name: str, seeds: list[Values], level: float | None = stats.LEVEL) -> Interval:
+    """Value and interval of one arm, cut at the metric's range: one seed, or no `level`, an infinite one."""
+    return ranges.cut(_summary(of(name), name, seeds, level), of(name).range)
+
+
+def _summary(metric: Metric, name: str, seeds: list[Values], level: float | None) -> Interval:
     if not seeds:
         return Interval(None, None, None, 0, 0)
     if metric.kind in ("seed", "log", "runs"):
@@ -234,7 +249,7 @@ def lower_worst_case(by_name: Mapping[str, Mapping[int, Values]]) -> dict[int, V
     modes = [dict(by_name.get(f"worst_case_{mode}", {})) for mode in MODES]
     both = sorted(modes[0].keys() & modes[1].keys())
     arms = [{seed: mode[seed] for seed in both} for mode in modes]
-    means = [summarise("worst_case", list(arm.values())).value for arm in arms]
+    means = [summarise("worst_case", list(arm.values()), None).value for arm in arms]
     if means[0] is None or means[1] is None:
         return {}
     return arms[0] if means[0] <= means[1] else arms[1]
@@ -274,7 +289,7 @@ def masked_recipes(by_name: Mapping[str, Mapping[int, Values]]) -> list[str]:
             continue
         raw, calibrated = by_name[name], by_name[f"aua_calibrated:{recipe}"]
         common = sorted(raw.keys() & calibrated.keys())
-        high, low = (summarise(name, [arm[seed] for seed in common]).value for arm in (raw, calibrated))
+        high, low = (summarise(name, [arm[seed] for seed in common], None).value for arm in (raw, calibrated))
         # a difference of two means is not exact to the last bit; 2 points are allowed
         if high is not None and low is not None and high - low > MASKING + 1e-9:
             found.append(recipe)

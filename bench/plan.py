@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 from transformers import AutoTokenizer
 
-from attacks import regimes
+from attacks import goals, regimes
 from attacks.lexicon import Lexicon
 from bench import presets, run, sources
 from bench.explanations import agreement
@@ -55,6 +55,7 @@ class Request:
     labelled: Sequence[float] = (1.0,)
     regime: str = "default"
     adaptive: bool = False
+    goal: str | None = None
 
 
 def plan(request: Request) -> list[Job]:
@@ -73,7 +74,7 @@ def plan(request: Request) -> list[Job]:
     recipes = _recipes(request, chosen, tasks)
     lexicon = sources.open_lexicon(resources)
     _check_lexicon(lexicon, [*_plugins(*recipes.values()), *(m.plugin for s in stacks for m in s.mitigations)])
-    rules = _attack_rules(request, name, chosen.budget_per_word, lexicon, tasks)
+    rules = _rules(request, name, chosen.budget_per_word, lexicon, recipes, tasks)
     jobs: list[Job] = []
     for locator, task in zip(locators, tasks, strict=True):
         length = _max_length(task, model_folder)
@@ -99,7 +100,7 @@ def plan(request: Request) -> list[Job]:
                     sizes=chosen.sizes,
                     recipes=recipes[task.kind],
                     explainers=tuple(explainers),
-                    **rules,
+                    **rules[task.kind],
                     lexicon_fingerprint=lexicon.fingerprint_for(_needs(recipes[task.kind])),
                 )
                 jobs.append(Job(spec, locator, model_folder, request.results.resolve(), request.cache))
@@ -144,15 +145,29 @@ def _no_recipe(what: str, task: Task) -> str:
     )
 
 
-def _attack_rules(request: Request, tier: str, budget: int, lexicon: Lexicon, tasks: Sequence[Task]) -> dict[str, Any]:
+def _rules(
+    request: Request, tier: str, budget: int, lexicon: Lexicon, recipes: Mapping[str, Sequence[str]],
+    tasks: Sequence[Task],
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Kind of task -> the fields of a Spec that say how hard is attacked, and what for. Raises UserError."""
+    hard = _attack_rules(request, tier, budget, lexicon, recipes)
+    return {kind: hard | {"goal": goal} for kind, goal in _goals(request, tasks).items()}
+
+
+def _attack_rules(
+    request: Request, tier: str, budget: int, lexicon: Lexicon, recipes: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """The fields of a Spec that say how hard is attacked. Raises UserError for a regime or pass that cannot be."""
     regime = request.regime
     if regime not in regimes.NAMES:
         raise UserError(f"unknown regime '{regime}'. Known: {', '.join(regimes.NAMES)}.")
-    if tagging := [task.name for task in tasks if task.kind == "tagging" and regime != "default"]:
+    asked = dict.fromkeys(itertools.chain(*recipes.values()))
+    if unjudged := [n for n in asked if not regimes.judges(regime, registry.load("attacks.recipes", n))]:
+        judged = [n for n in asked if n not in unjudged]
         raise UserError(
-            f"the regime '{regime}' is for texts with one label; {tagging[0]} is a tagging task: run it by itself "
-            "without --regime."
+            f"the regime '{regime}' compares each word with the one it replaces, and {' and '.join(unjudged)} "
+            f"{'inserts or removes' if len(unjudged) == 1 else 'insert or remove'} some; use --regime fixed, or "
+            f"{'name with --recipe only such as ' + ', '.join(judged) if judged else 'choose another recipe'}."
         )
     if missing := set(regimes.NEEDS[regime]) - set(lexicon.parts):
         raise UserError(
@@ -164,6 +179,19 @@ def _attack_rules(request: Request, tier: str, budget: int, lexicon: Lexicon, ta
             f"'{tier}'. Leave it out, or choose one of them with --tier."
         )
     return {"budget_per_word": regimes.budget_per_word(regime, budget), "regime": regime, "adaptive": request.adaptive}
+
+
+def _goals(request: Request, tasks: Sequence[Task]) -> dict[str, str]:
+    """Kind of task -> its goal: texts with one label have the one only. Raises UserError for one that cannot be."""
+    goal = request.goal or goals.DEFAULT
+    if goal not in goals.GOALS:
+        raise UserError(f"unknown goal '{goal}'. Known: {', '.join(goals.GOALS)}.")
+    if goal != goals.DEFAULT and not any(task.kind == "tagging" for task in tasks):
+        raise UserError(
+            f"the goal '{goal}' is one on entity spans, and '{tasks[0].name}' has one label a text; leave --goal out, "
+            "or name a tagging task with --task."
+        )
+    return {"classification": goals.DEFAULT, "tagging": goal}
 
 
 def _wanted(request: Request) -> list[str]:

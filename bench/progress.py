@@ -23,7 +23,14 @@ from bench.spec import Spec
 
 # rough relative cost of one unit of each stage, in steps of plain training; only the ETA depends on them
 STEP = 1.0
-UNIT = {"deepwordbug": 0.4, "textfooler": 2.0, "ner_deepwordbug": 0.4, "ner_textfooler": 2.0, "entity_swap": 0.4}
+UNIT = {
+    "deepwordbug": 0.4,
+    "textfooler": 2.0,
+    "ner_deepwordbug": 0.4,
+    "ner_textfooler": 2.0,
+    "entity_swap": 0.4,
+    "embedding_pgd": 0.5,
+}
 OTHER_RECIPE = 2.0
 RAW = 0.3  # the raw attack finds most of its queries answered by the calibrated one
 EXPLAINED = 3.5

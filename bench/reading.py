@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from bench.extraction import extract
 from bench.metrics import Values
@@ -15,31 +18,61 @@ from bench.record import Record
 from bench.store import Store
 
 Read = tuple[Record, dict[str, Values]]
-FEWEST = 400  # records; fewer are read sooner than another process is started
-CHUNK = 50
+Part = TypeVar("Part")
+Made = TypeVar("Made")
+FEWEST = 2000  # records; fewer are read sooner than other processes are started
 
 
-def read_all(store: Store, workers: int | None = None) -> list[Read]:
-    """(record without its tables, metric -> values) in the order of the ids, the same with any number of workers.
+def read(folder: Path, ids: Sequence[str]) -> list[Read]:
+    """(record without its tables, metric -> values) in the order given.
 
-    `workers`: processes; by default one per core, and this one alone for fewer than `FEWEST` records. Raises UserError
-    (StoreError) when a record cannot be read.
+    Raises UserError (StoreError) when a record cannot be read.
     """
-    ids = store.ids()
-    cores = workers or (len(os.sched_getaffinity(0)) if len(ids) >= FEWEST else 1)
-    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
-    if cores == 1 or len(chunks) == 1:
-        return [pair for chunk in chunks for pair in _read(store.folder, chunk)]
-    with ProcessPoolExecutor(min(cores, len(chunks)), multiprocessing.get_context("spawn")) as pool:
-        return [pair for found in pool.map(functools.partial(_read, store.folder), chunks) for pair in found]
-
-
-def _read(folder: Path, ids: Sequence[str]) -> list[Read]:
-    store = Store(folder)
-    found = []
+    store, found = Store(folder), []
+    seen: dict[str, Any] = {}
     for spec_id in ids:
         record = store.read(spec_id)
-        values = extract(record, functools.partial(store.tables, record))
+        values = extract(record, functools.partial(store.columns, record))
         # the tables are left behind at once: only the values that metrics need stay in memory
-        found.append((record.model_copy(update={"tables": {}}), values))
+        found.append((_lean(record, seen), values))
     return found
+
+
+def _lean(record: Record, seen: dict[str, Any]) -> Record:
+    """The record without its tables; what other records say too (settings, packages) is held once."""
+
+    def once(value: Any) -> Any:
+        return seen.setdefault(repr(value), value) if isinstance(value, (dict, list)) else value
+
+    parts: dict[str, Any] = {"tables": {}, "environment": once(record.environment)}
+    for name in ("spec", "fingerprints", "summary"):
+        parts[name] = {key: once(value) for key, value in getattr(record, name).items()}
+    return record.model_copy(update=parts)
+
+
+def partitions(ids: Sequence[str]) -> list[list[str]]:
+    """The ids by the task, model and tier that they name, as no board holds records of two of them."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for one in ids:
+        named = one.split("--")
+        found.setdefault((*named[:2], *named[4:5]), []).append(one)
+    return list(found.values())
+
+
+def each(
+    function: Callable[[Part], Made], parts: Sequence[Part], size: int, workers: int | None = None
+) -> Iterator[Made]:
+    """`function` of every part in order, the same with any number of processes.
+
+    `size`: how many records are in the parts; `workers`: by default one for each core, and none for fewer records than
+    `FEWEST` or a single part. `function` and parts must be picklable.
+    """
+    cores = workers or (len(os.sched_getaffinity(0)) if size >= FEWEST else 1)
+    if cores == 1 or len(parts) < 2:
+        # threads of a product of small matrices spend more time waiting for each other than multiplying
+        with threadpool_limits(1):
+            yield from map(function, parts)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(cores, len(parts)), context, threadpool_limits, (1,)) as pool:
+        yield from pool.map(function, parts)

@@ -22,6 +22,7 @@ import torch
 from attacks.outcome import Outcome
 from bench import environment, keys, sources, stages
 from bench.explanations import agreement, entity_explaining, explaining
+from bench.metrics import MODES, TAGS
 from bench.record import Record, StageResult
 from bench.robustness import adaptive, attacking, invariance, sweep, tagging_attacks
 from bench.robustness import transfer as transfers
@@ -33,8 +34,6 @@ from training import health
 from training.model import device
 from training.resources import Resources
 from training.task import Task
-
-MODES = ("calibrated", "raw")
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,7 @@ def _attack_and_explain(
 ) -> None:
     by_mode: dict[str, dict[str, Mapping[str, Outcome]]] = {mode: {} for mode in MODES}
     attacked = by_mode["calibrated"]
-    if cell.task.kind == "tagging":
-        tagging_attacks.attack_all(cell, walk, tables, recipes)
+    tagged = tagging_attacks.attack_all(cell, walk, tables, recipes) if cell.task.kind == "tagging" else {}
     for recipe in job.spec.recipes if cell.task.kind == "classification" else ():
         for mode in MODES:
             name = f"attack:{recipe}:{mode}"
@@ -205,9 +203,11 @@ def _attack_and_explain(
         if table is not None:
             tables["invariance"] = table
     if cell.task.kind != "classification":
-        _explain(job, cell, walk, tables, lambda: entity_explaining.explain(cell))
+        _again(job, cell, walk, tables, {TAGS: tagged})
+        changed = {outcome.id: outcome for outcome in tagged.get(keys.drift_recipe(job.spec), [])}
+        _explain(job, cell, walk, tables, lambda: entity_explaining.explain(cell, changed))
         return
-    _again(job, cell, walk, tables, by_mode)
+    _again(job, cell, walk, tables, {m: {r: list(o.values()) for r, o in by_mode[m].items()} for m in MODES})
     drift = attacked.get(keys.drift_recipe(job.spec), {})
     _explain(job, cell, walk, tables, lambda: explaining.explain(cell, drift))
 
@@ -238,17 +238,18 @@ def _again(
     cell: Cell,
     walk: Walk,
     tables: dict[str, pd.DataFrame],
-    by_mode: Mapping[str, Mapping[str, Mapping[str, Outcome]]],
+    by_mode: Mapping[str, Mapping[str, list[Any]]],
 ) -> None:
     """The temperature sweep and the adaptive pass: they look again at what the recipes left standing."""
     chosen = sweep.recipe_of(job.spec)
-    attacked = by_mode["calibrated"]
+    attacked = next(iter(by_mode.values()))  # calibrated, or the one mode of taggers
     if chosen is not None and chosen in attacked:
-        outcomes = [list(by_mode[mode].get(chosen, {}).values()) for mode in MODES]
-        table = walk(f"sweep:{chosen}", functools.partial(sweep.sweep, cell, chosen, *outcomes))
+        outcomes = [found.get(chosen, []) for found in by_mode.values()]
+        again: Callable[..., pd.DataFrame] = sweep.sweep_tags if TAGS in by_mode else sweep.sweep
+        table = walk(f"sweep:{chosen}", functools.partial(again, cell, chosen, *outcomes))
         if table is not None:
             tables[f"sweep:{chosen}"] = table
-    ranked = {r: list(found.values()) for r, found in attacked.items() if attacking.ranked(r)}
+    ranked = {recipe: found for recipe, found in attacked.items() if attacking.ranked(recipe)}
     if job.spec.adaptive and ranked and len(ranked) == sum(map(attacking.ranked, job.spec.recipes)):
         table = walk("adaptive", functools.partial(adaptive.adapt, cell, ranked))
         if table is not None:
@@ -259,9 +260,7 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
     """Transfer and throughput: the stages that look at another cell."""
     for recipe in job.spec.recipes:
         name = f"transfer:{recipe}"
-        if cell.task.kind != "classification":
-            walk.skip(name, f"{cell.task.name} is a tagging task")
-        elif not attacking.ranked(recipe):
+        if not attacking.ranked(recipe):
             walk.skip(name, f"{recipe} is shown, never ranked")
         elif not job.donors:
             walk.skip(name, "needs the baseline of a second seed")

@@ -11,6 +11,7 @@ A method is a module of `explain.methods` with
     VERSION: int                      raised whenever scores change
     TASKS: tuple[str, ...]            ("classification", "tagging")
     HAS_COMPLETENESS: bool            whether scores promise to sum to f(x) - f(x')
+    COSTLY: bool                      True where it takes dozens of passes a text (may be left out)
     Config                            frozen dataclass; Config() gives the defaults
     attribute(batch, config) -> (b, t) float tensor, one score per token of `batch`
 
@@ -31,7 +32,7 @@ from explain.attribution import Attribution
 from explain.inputs import Encoded, Explainable, encode, frozen
 from explain.metrics import completeness_error
 from explain.pool import Pool
-from explain.questions import Question, indices, margins
+from explain.questions import Question, ask, indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class Batch:
 
     def forward(self, embeds: Tensor, attention_mask: Tensor, targets: Tensor, others: Tensor) -> Tensor:
         """embeds (m, t, d) and per-row attention_mask (m, t), targets, others (m, ...) -> margins (m,)."""
-        return margins(self.model.logits(embeds, attention_mask), targets, others)
+        return ask(self.model, embeds, attention_mask, targets, others)
 
     def select(self, rows: Sequence[int]) -> Batch:
         """The same batch with only these rows."""
@@ -139,6 +140,7 @@ def answer(
     """One Attribution per question, in order; arguments as for `explain`. Several questions may share a text."""
     settings = explainer.Config() if config is None else config
     pool = Pool(model, batch_tokens) if pool is None else pool
+    pool.expect(questions)
     encoded = [question.encoded for question in questions]
     done: dict[int, Attribution] = {}
     with frozen(model.module):
@@ -202,7 +204,7 @@ def batch_of(model: Explainable, questions: Sequence[Question], seed: int, batch
     baselines = model.embed(torch.where(word_of >= 0, model.mask_id, ids))
     targets, others = (index.to(inputs.device) for index in indices(list(questions)))
     with torch.no_grad():
-        here, masked = (margins(model.logits(x, mask), targets, others) for x in (inputs, baselines))
+        here, masked = (ask(model, x, mask, targets, others) for x in (inputs, baselines))
     if not bool(torch.isfinite(torch.stack([here, masked])).all()):
         raise ValueError("the model's logits are not finite: check that its training did not diverge")
     return Batch(

@@ -15,7 +15,7 @@ from explain.engine import text_seed
 from explain.inputs import Explainable, encode, frozen
 from explain.pool import Pool
 from explain.questions import Question
-from explain.search import Search, prefix_masks
+from explain.search import Search, best_gap, prefix_masks
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Masked:
         self.pool, self.question = pool, question
 
     def logits(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return self.pool.logits(self.question.encoded, keep)
+        return self.pool.read(self.question, keep)
 
     def margins(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
         return self.question.margins(self.logits(keep))
@@ -77,10 +77,12 @@ def faithfulness(
     """
     settings = Search() if search is None else search
     pool = Pool(model, batch_tokens) if pool is None else pool
-    asked = [_question(model, one) for one in attributions] if questions is None else list(questions)
+    asked = _questions(model, attributions) if questions is None else list(questions)
+    pool.expect(asked)
     if len(asked) != len(attributions):
         raise ValueError(f"{len(asked)} questions for {len(attributions)} attributions: give one each, or none")
     results: dict[int, Faithfulness] = {}
+    limits: dict[Question, tuple[float, float]] = {}
     # texts together, so that one text's logits are in memory at a time
     by_text = sorted(range(len(attributions)), key=lambda index: attributions[index].text)
     with frozen(model.module):
@@ -91,12 +93,17 @@ def faithfulness(
                     f"the attribution of {attribution.text[:40]!r} has other words than this model's tokenizer "
                     "gives: score it with the model it was made on"
                 )
-            results[index] = _score(_Masked(pool, asked[index]), attribution, settings, seed)
+            masked, before = _Masked(pool, asked[index]), pool.rows
+            # no explainer has a part in the search: once a question is enough
+            if masked.question not in limits:
+                limits[masked.question] = best_gap(masked.margins, len(attribution.words), settings)
+            results[index] = _score(masked, attribution, limits[masked.question], seed, before)
     return [results[index] for index in range(len(attributions))]
 
 
-def _question(model: Explainable, attribution: Attribution) -> Question:
-    return Question(encode(model, attribution.text), (attribution.target,), (attribution.other,))
+def _questions(model: Explainable, attributions: Sequence[Attribution]) -> list[Question]:
+    encoded = {text: encode(model, text) for text in dict.fromkeys(one.text for one in attributions)}
+    return [Question(encoded[one.text], (one.target,), (one.other,)) for one in attributions]
 
 
 def curves(
@@ -108,7 +115,7 @@ def curves(
     """
     if orders < 1:
         raise ValueError(f"orders is {orders}: give 1 or more")
-    question = _question(model, attribution)
+    (question,) = _questions(model, [attribution])
     if question.encoded.words != attribution.words:
         raise ValueError("the attribution has other words than this model's tokenizer gives")
     masked = _Masked(Pool(model, batch_tokens), question)
@@ -124,13 +131,14 @@ def curves(
     return metrics.Curves(deletion[0], insertion[0], *bands)
 
 
-def _score(masked: _Masked, attribution: Attribution, search: Search, seed: int) -> Faithfulness:
-    before = masked.pool.rows
+def _score(
+    masked: _Masked, attribution: Attribution, limit: tuple[float, float], seed: int, before: int
+) -> Faithfulness:
     tie_seed = text_seed(seed, attribution.text)
     found = metrics.orders(attribution.scores, tie_seed)
     ends = masked.logits(np.array([[True], [False]]).repeat(len(attribution.words), axis=1))
     return Faithfulness(
-        dnaopc=metrics.dnaopc(masked.margins, attribution.scores, tie_seed, search),
+        dnaopc=metrics.dnaopc(masked.margins, attribution.scores, tie_seed, limit=limit),
         correlation=metrics.faithfulness_correlation(masked.margins, attribution.scores, tie_seed),
         comprehensiveness=float(np.mean([metrics.comprehensiveness(masked.probability, order) for order in found])),
         sufficiency=float(np.mean([metrics.sufficiency(masked.probability, order) for order in found])),

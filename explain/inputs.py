@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explain import first_token
+from explain import last_layer
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Explainable:
     module: torch.nn.Module
     tokenizer: Any
     max_length: int
-    _decided: list[bool] = field(default_factory=list, init=False, repr=False, compare=False)
+    _decided: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not getattr(self.tokenizer, "is_fast", False):
@@ -56,19 +56,27 @@ class Explainable:
         table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
         return table(ids.to(table.weight.device)).detach().float()
 
-    def logits(self, embeds: Tensor, attention_mask: Tensor) -> Tensor:
+    def logits(self, embeds: Tensor, attention_mask: Tensor, places: Tensor | None = None) -> Tensor:
         """embeds (n, t, d) float32, attention_mask (n, t) -> logits (n, [t,] classes) float32, differentiable.
 
-        Raises ValueError on fewer than two classes.
+        places: (n, k) int64, the tokens of each row that are read, for a tagger: -> (n, k, classes). Raises ValueError
+        on fewer than two classes, and where places are asked of a model with one row of logits a text.
         """
-        if self._short(embeds, attention_mask):
-            return first_token.logits(self.module, self._cast(embeds), attention_mask).float()
+        if self._short(embeds, attention_mask, places):
+            return last_layer.logits(self.module, self._cast(embeds), attention_mask, places).float()
         output = self.outputs(embeds, attention_mask).logits.float()
         if output.ndim not in (2, 3) or output.shape[-1] < 2:
             raise ValueError(
                 f"logits of shape {tuple(output.shape)}: only classifiers and taggers with 2 classes or more fit"
             )
-        return output
+        if places is None:
+            return output
+        if output.ndim != 3:
+            raise ValueError(
+                f"logits of shape {tuple(output.shape)}: a class of the whole text is asked of (n, classes), places of "
+                "(n, tokens, classes)"
+            )
+        return output.gather(1, places[..., None].expand(-1, -1, output.shape[-1]))
 
     def outputs(self, embeds: Tensor, attention_mask: Tensor, **asked: bool) -> Any:
         """What the module answers, with further outputs `asked` for (output_hidden_states, output_attentions).
@@ -82,11 +90,12 @@ class Explainable:
         table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
         return embeds.to(table.weight.dtype)
 
-    def _short(self, embeds: Tensor, attention_mask: Tensor) -> bool:
-        """Whether the last layer is computed at the first token only: tried once, on the first inputs seen."""
-        if not self._decided:
-            self._decided.append(first_token.fits(self.module, self._cast(embeds.detach()), attention_mask))
-        return self._decided[0] and not self.module.training and first_token.known(self.module)
+    def _short(self, embeds: Tensor, attention_mask: Tensor, places: Tensor | None) -> bool:
+        """Whether the last layer is computed only where it is read: tried once each, on the first inputs seen."""
+        way = "class" if places is None else "places"
+        if way not in self._decided:
+            self._decided[way] = last_layer.fits(self.module, self._cast(embeds.detach()), attention_mask, places)
+        return self._decided[way] and not self.module.training and last_layer.known(self.module)
 
 
 @dataclass(frozen=True, eq=False)

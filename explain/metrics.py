@@ -96,7 +96,11 @@ def faithfulness_gap(margins: Callable[[Masks], Floats], order: Sequence[int]) -
 
 
 def dnaopc(
-    margins: Callable[[Masks], Floats], scores: Sequence[float], seed: int, search: Search | None = None
+    margins: Callable[[Masks], Floats],
+    scores: Sequence[float],
+    seed: int,
+    search: Search | None = None,
+    limit: tuple[float, float] | None = None,
 ) -> float | None:
     """The headline, in [-1, 1], higher is better: D(scores' order) / max over orders of D.
 
@@ -106,10 +110,11 @@ def dnaopc(
     margin (so that logits times a constant change nothing), ties averaged over two orders, and a cheaper
     search (explain.search). D of a reversed order is -D, so random orders have mean zero, negated scores the
     negated value, and one search gives both limits. The evaluated orders always take part in the maximum.
+    limit: what explain.search.best_gap found, where it is known; it depends on no scores.
     None where no order matters: a single word, or a margin that no mask moves.
     """
     found = orders(scores, seed)
-    best, size = best_gap(margins, len(scores), Search() if search is None else search)
+    best, size = best_gap(margins, len(scores), search or Search()) if limit is None else limit
     gaps = [faithfulness_gap(margins, order) for order in found]
     best = max(best, *(abs(gap) for gap in gaps))
     if best <= 1e-6 * size:  # relative, so that the scale of the logits decides nothing

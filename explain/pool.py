@@ -8,6 +8,7 @@ several questions about one text (its entities) read the same logits.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 
 from explain.inputs import Encoded, Explainable
 from explain.metrics import MaskCache
+from explain.questions import Question
+
+Key = tuple[str, bytes]
 
 
 class Pool:
     """The masked inputs of one model.
 
     batch_tokens: padded tokens in one forward. texts: texts whose answers are kept, the least recently used goes
-    first; a kept text takes 8 bytes x classes (x tokens, for taggers) for each set of words asked: a megabyte or two
-    a text for the suite's metrics. `rows` counts what was run, `asked` what was asked.
+    first; a kept text takes 8 bytes x classes (x places read, for taggers) for each set of words asked: a megabyte or
+    two a text for the suite's metrics. `rows` counts what was run, `asked` what was asked.
     """
 
     def __init__(self, model: Explainable, batch_tokens: int = 4096, texts: int = 16) -> None:
@@ -31,23 +35,40 @@ class Pool:
         self.model = model
         self.rows = self.asked = 0
         self._batch_tokens, self._texts = batch_tokens, texts
-        self._known: OrderedDict[tuple[str, bytes], MaskCache] = OrderedDict()
+        self._places: dict[Key, tuple[int, ...]] = {}
+        self._known: OrderedDict[Key, MaskCache] = OrderedDict()
 
-    def logits(self, encoded: Encoded, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """keep (m, words of the text) bool -> (m, classes) or (m, t, classes) float64; words not kept are masked.
+    def expect(self, questions: Sequence[Question]) -> None:
+        """Says which places of each text will be read, so that one run answers all questions about it.
+
+        Answers known of a text are forgotten where they lack one of the places.
+        """
+        for question in questions:
+            key = _key(question.encoded)
+            before = self._places.get(key)
+            if before is None or not set(question.places) <= set(before):
+                self._places[key] = tuple(sorted({*(before or ()), *question.places}))
+                self._known.pop(key, None)
+
+    def read(self, question: Question, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """keep (m, words of the text) bool -> (m, places, classes) float64 logits, one place where the question has
+        none; words not kept are masked.
 
         The module is used as it is: call this inside `explain.inputs.frozen`.
         """
         self.asked += len(keep)
-        key = (encoded.text, encoded.ids.numpy().tobytes())
+        self.expect([question])
+        encoded, key = question.encoded, _key(question.encoded)
+        places = self._places[key]
         if key not in self._known:
-            self._known[key] = MaskCache(lambda rows: self._evaluate(encoded, rows))
+            self._known[key] = MaskCache(lambda rows: self._evaluate(encoded, rows, places))
             while len(self._known) > self._texts:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
-        return self._known[key](keep)
+        answers = self._known[key](keep)
+        return answers[:, [places.index(place) for place in question.places]] if places else answers[:, None]
 
-    def _evaluate(self, encoded: Encoded, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _evaluate(self, encoded: Encoded, keep: NDArray[np.bool_], places: tuple[int, ...] = ()) -> NDArray[np.float64]:
         self.rows += len(keep)
         kept = torch.from_numpy(np.ascontiguousarray(keep))
         # a column for "no word" at the end, where index -1 finds it: special tokens always stay
@@ -58,5 +79,13 @@ class Pool:
             for part in ids.split(max(1, self._batch_tokens // ids.shape[1])):
                 embeds = self.model.embed(part)
                 mask = torch.ones(part.shape, dtype=torch.long, device=embeds.device)
-                answers.append(self.model.logits(embeds, mask).cpu())
+                if places:
+                    read = torch.tensor(places, device=embeds.device).expand(len(part), -1)
+                    answers.append(self.model.logits(embeds, mask, read).cpu())
+                else:
+                    answers.append(self.model.logits(embeds, mask).cpu())
         return torch.cat(answers).double().numpy()
+
+
+def _key(encoded: Encoded) -> Key:
+    return encoded.text, encoded.ids.numpy().tobytes()

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explain.inputs import Encoded
+from explain.inputs import Encoded, Explainable
 
 Floats = NDArray[np.float64]
 
@@ -47,25 +47,20 @@ class Question:
         if any(not 0 <= place < len(self.encoded.ids) for place in self.places):
             raise ValueError(f"places {self.places}: the text has tokens 0 to {len(self.encoded.ids) - 1}")
 
-    def rows(self, logits: Floats) -> Floats:
-        """logits (m, classes) or (m, t, classes) -> (m, places, classes); one place where there are none."""
-        return logits[:, list(self.places)] if self.places else logits[:, None]
-
-    def margins(self, logits: Floats) -> Floats:
-        """f of each of the m rows, (m,)."""
-        rows, at = self.rows(logits), np.arange(len(self.targets))
+    def margins(self, rows: Floats) -> Floats:
+        """f of each of the m rows, (m,); rows: (m, places, classes) logits, one place where the text has none."""
+        at = np.arange(len(self.targets))
         return (rows[:, at, list(self.targets)] - rows[:, at, list(self.others)]).mean(axis=1)
 
-    def probability(self, logits: Floats) -> Floats:
+    def probability(self, rows: Floats) -> Floats:
         """(m,) in [0, 1]: the mean over places of the target's probability (softmax over all classes)."""
-        rows, at = self.rows(logits), np.arange(len(self.targets))
+        at = np.arange(len(self.targets))
         powers = np.exp(rows - rows.max(axis=-1, keepdims=True))
         return (powers[:, at, list(self.targets)] / powers.sum(axis=-1)).mean(axis=1)
 
     def keeps_class(self, full: Floats, masked: Floats) -> bool:
-        """Whether the largest logit of every place is the same in both; each (classes,) or (t, classes)."""
-        same = self.rows(full[None]).argmax(-1) == self.rows(masked[None]).argmax(-1)
-        return bool(same.all())
+        """Whether the largest logit of every place is the same in both; each (places, classes)."""
+        return bool((full.argmax(-1) == masked.argmax(-1)).all())
 
 
 def indices(questions: list[Question]) -> tuple[Tensor, Tensor]:
@@ -85,6 +80,21 @@ def indices(questions: list[Question]) -> tuple[Tensor, Tensor]:
         targets[row, :count] = torch.tensor([question.places, question.targets]).T
         others[row, :count] = torch.tensor(question.others)
     return targets, others
+
+
+def ask(model: Explainable, embeds: Tensor, attention_mask: Tensor, targets: Tensor, others: Tensor) -> Tensor:
+    """f of each row, (m,), differentiable; indices as from `indices`. Only the places that are read are computed in the
+    model's last layer, where that is exact."""
+    if targets.ndim == 1:
+        return margins(model.logits(embeds, attention_mask), targets, others)
+    return at_places(model.logits(embeds, attention_mask, targets[..., 0].clamp(min=0)), targets, others)
+
+
+def at_places(logits: Tensor, targets: Tensor, others: Tensor) -> Tensor:
+    """f of each row, (m,), of logits (m, k, classes) at the places of `targets` (m, k, 2) alone."""
+    place = torch.arange(targets.shape[1], device=targets.device).expand(targets.shape[:2])
+    place = torch.where(targets[..., 0] >= 0, place, -1)
+    return margins(logits, torch.stack([place, targets[..., 1]], dim=-1), others)
 
 
 def margins(logits: Tensor, targets: Tensor, others: Tensor) -> Tensor:

@@ -5,6 +5,10 @@ position alone. Inside `first_position_only` these run on the first position: th
 last layer's matrix products less at every other position (BERT-tiny 29 %, MiniLM 14 % of a forward's time at 32 texts
 of 28 pieces, one thread). What is left has one row a text, and is filled up to a number of rows at which a text's
 logits do not depend on how many others there are (attacks/batching.py).
+
+explain/first_token.py leaves out the last layer's queries, too, where gradients are wanted. It calls the parts of BERT
+and RoBERTa itself; this hook suits any encoder whose parts have their names. The two differ in the last bits, so
+neither can stand in for the other without changing what is stored.
 """
 
 from __future__ import annotations

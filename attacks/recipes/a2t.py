@@ -18,12 +18,16 @@ Deviations, so NOT comparable with the paper's results:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attacks.recipes.textfooler_adjusted import _strict_part_of_speech
 
 if TYPE_CHECKING:
     from textattack import Attack
 
     from attacks.lexicon import Lexicon
+    from attacks.pos import Tagger
     from attacks.victim import Victim
 
 VERSION = 1
@@ -39,7 +43,13 @@ MAX_SHARE, FEW = 0.1, 4
 MIN_SIMILARITY = 0.86  # angular, of the whole text
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(
+    victim: Victim,
+    lexicon: Lexicon,
+    min_similarity: float = MIN_SIMILARITY,
+    metric: str = "angular",
+    part_of_speech: Callable[[Tagger], Any] = _strict_part_of_speech,
+) -> Attack:
     from textattack import Attack
     from textattack.constraints.pre_transformation import (
         InputColumnModification,
@@ -53,7 +63,6 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     from textattack.transformations import WordSwapEmbedding
 
     from attacks.constraints import SimilarSentence, word_embedding
-    from attacks.recipes.textfooler_adjusted import _strict_part_of_speech
 
     embedding = word_embedding(lexicon.vectors)
     constraints = [
@@ -62,8 +71,8 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         InputColumnModification(["premise", "hypothesis"], {"premise"}),
         MaxModificationRate(max_rate=MAX_SHARE, min_threshold=FEW),
         WordEmbeddingDistance(embedding=embedding, min_cos_sim=MIN_COSINE),
-        _strict_part_of_speech(lexicon.tagger),
-        SimilarSentence(lexicon.encoder, threshold=MIN_SIMILARITY, metric="angular"),
+        part_of_speech(lexicon.tagger),
+        SimilarSentence(lexicon.encoder, threshold=min_similarity, metric=metric),
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = WordSwapEmbedding(max_candidates=CANDIDATES, embedding=embedding)

@@ -43,7 +43,7 @@ WINDOW = 15  # words around the swap that are compared
 MIN_SIMILARITY = 0.9
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(victim: Victim, lexicon: Lexicon, min_similarity: float = MIN_SIMILARITY, metric: str = "angular") -> Attack:
     from textattack import Attack
     from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
     from textattack.goal_functions import UntargetedClassification
@@ -58,8 +58,8 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         SamePartOfSpeech(lexicon.tagger),
         SimilarSentence(
             lexicon.encoder,
-            threshold=MIN_SIMILARITY,
-            metric="angular",
+            threshold=min_similarity,
+            metric=metric,
             compare_against_original=True,
             window_size=WINDOW,
             skip_text_shorter_than_window=True,

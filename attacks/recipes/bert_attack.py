@@ -48,7 +48,7 @@ MAX_SHARE = 0.4
 MIN_SIMILARITY = 0.5
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(victim: Victim, lexicon: Lexicon, min_similarity: float = MIN_SIMILARITY) -> Attack:
     from textattack import Attack
     from textattack.constraints.overlap import MaxWordsPerturbed
     from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
@@ -62,7 +62,7 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         RepeatModification(),
         StopwordModification(stopwords=lexicon.stopwords | {word.capitalize() for word in lexicon.stopwords}),
         MaxWordsPerturbed(max_percent=MAX_SHARE),
-        SimilarSentence(lexicon.encoder, threshold=MIN_SIMILARITY, metric="cosine"),
+        SimilarSentence(lexicon.encoder, threshold=min_similarity, metric="cosine"),
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = Respell(lexicon.masked_lm, CANDIDATES)

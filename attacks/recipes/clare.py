@@ -37,6 +37,7 @@ COMPONENTS = "offline"
 ORIGINAL = ("DistilRoBERTa masked language model", "Universal Sentence Encoder", "flair part-of-speech tagger")
 KIND = "masked language model"
 NEEDS = ("stopwords", "pos", "encoder", "masked_lm")
+REPLACES_WORDS = False  # it inserts and merges some
 
 CANDIDATES = 50
 # Smallest probability in the gap, as in stock; of our flatter model's 50 words 49 have 5e-4, and 21 have 5e-3.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from attacks.lexicon import Lexicon
     from attacks.victim import Victim
 
-VERSION = 1
+VERSION = 2
 TASKS = ("classification",)
 COMPONENTS = "stock"
 ORIGINAL = ()
@@ -44,6 +44,7 @@ RADIUS = 0.05
 STEPS = 10
 STEP_SIZE = 0.25  # of the radius: ten steps can cross the ball
 STARTS = 2
+TIMES = 4  # it attacks so many times the texts of the others: passes cost less than a search, and 50 texts tell little
 
 
 def build(victim: Victim, lexicon: Lexicon) -> Attack:

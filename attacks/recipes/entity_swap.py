@@ -31,6 +31,7 @@ ORIGINAL = ("Wikidata classes",)
 ORIGINAL = ("Wikidata classes",)
 KIND = "entities"
 NEEDS = ("wordnet",)
+REPLACES_WORDS = False  # a name may have more words than the one it replaces, or fewer
 
 MAX_CANDIDATES = 30  # names tried for an entity, drawn from all that are rarer
 

@@ -38,6 +38,7 @@ ORIGINAL = ()
 KIND = "reduction"
 NEEDS = ()
 RANKED = False
+REPLACES_WORDS = False  # it removes them
 
 WORDS_LEFT = 1
 

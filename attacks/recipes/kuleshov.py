@@ -25,7 +25,8 @@ The budget counts: one step asks for every candidate, so a text gets few steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textattack import Attack
@@ -47,7 +48,9 @@ MAX_DISTANCE = 0.2
 MAX_FALL = 2.0
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(
+    victim: Victim, lexicon: Lexicon, min_cosine: float = MIN_COSINE, as_likely: Callable[[], Any] | None = None
+) -> Attack:
     from textattack import Attack
     from textattack.constraints.overlap import MaxWordsPerturbed
     from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
@@ -63,9 +66,9 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         RepeatModification(),
         StopwordModification(stopwords=lexicon.stopwords | {word.capitalize() for word in lexicon.stopwords}),
         MaxWordsPerturbed(max_percent=MAX_SHARE),
-        WordEmbeddingDistance(embedding=embedding, min_cos_sim=MIN_COSINE),
+        WordEmbeddingDistance(embedding=embedding, min_cos_sim=min_cosine),
         NearThought(lexicon.vectors, MAX_DISTANCE),
-        AsLikely(lexicon.ngrams, MAX_FALL),
+        as_likely() if as_likely else AsLikely(lexicon.ngrams, MAX_FALL),
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     transformation = WordSwapEmbedding(max_candidates=CANDIDATES, embedding=embedding)

@@ -38,7 +38,7 @@ KIND = "words"
 NEEDS = ("stopwords", "synonyms")
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(victim: Victim, lexicon: Lexicon, synonyms: Callable[[str], list[str]] | None = None) -> Attack:
     from textattack import Attack
     from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
     from textattack.goal_functions import UntargetedClassification
@@ -46,7 +46,7 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     from textattack.transformations import WordSwap
     from textattack.transformations.word_swaps.word_swap_embedding import recover_word_case
 
-    forms = _inflected_synonyms(lexicon)
+    forms = synonyms or _inflected_synonyms(lexicon)
 
     class Synonyms(WordSwap):
         def _get_replacement_words(self, word: str) -> list[str]:

@@ -38,7 +38,7 @@ CANDIDATES = 5  # nearest words, as in the paper
 MIN_SIMILARITY = 0.7
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(victim: Victim, lexicon: Lexicon, min_similarity: float = MIN_SIMILARITY) -> Attack:
     from textattack import Attack
     from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
     from textattack.goal_functions import UntargetedClassification
@@ -64,7 +64,7 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
     constraints = [
         RepeatModification(),
         StopwordModification(stopwords=lexicon.stopwords),
-        SimilarSentence(lexicon.encoder, threshold=MIN_SIMILARITY, metric="angular"),
+        SimilarSentence(lexicon.encoder, threshold=min_similarity, metric="angular"),
     ]
     goal = UntargetedClassification(victim, model_cache_size=2**14)
     return Attack(goal, constraints, CompositeTransformation(bugs), GreedyWordSwapWIR(wir_method="delete"))

@@ -42,7 +42,9 @@ WINDOW = 15  # words around the swap that are compared
 MIN_SIMILARITY = 0.86
 
 
-def build(victim: Victim, lexicon: Lexicon) -> Attack:
+def build(
+    victim: Victim, lexicon: Lexicon, min_cosine: float | None = None, min_similarity: float | None = None
+) -> Attack:
     from textattack import Attack
     from textattack.constraints.pre_transformation import (
         InputColumnModification,
@@ -62,11 +64,11 @@ def build(victim: Victim, lexicon: Lexicon) -> Attack:
         RepeatModification(),
         StopwordModification(stopwords=TEXTFOOLER | {word.capitalize() for word in TEXTFOOLER}),
         InputColumnModification(["premise", "hypothesis"], {"premise"}),
-        WordEmbeddingDistance(embedding=embedding, min_cos_sim=MIN_COSINE),
+        WordEmbeddingDistance(embedding=embedding, min_cos_sim=MIN_COSINE if min_cosine is None else min_cosine),
         SamePartOfSpeech(lexicon.tagger),
         SimilarSentence(
             lexicon.encoder,
-            threshold=MIN_SIMILARITY,
+            threshold=MIN_SIMILARITY if min_similarity is None else min_similarity,
             metric="angular",
             compare_against_original=False,
             window_size=WINDOW,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _WORD = re.compile(r"(\W*)([A-Za-z'-]+)(\W*)")
 
 Kind = Literal["typo", "synonym"]
+Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class Edit:
 
     kind: Kind
     text: str
+
+
+@dataclass(frozen=True)
+class WordsEdit:
+    """One edited version of a sentence given as words: as many words as it has, each at its place."""
+
+    kind: Kind
+    text: str
+    words: Words
+
+
+AnyEdit = TypeVar("AnyEdit", bound=Edit | WordsEdit)
 
 
 @dataclass(frozen=True)
@@ -72,35 +85,53 @@ def candidates(text: str, lexicon: Lexicon, seed: int = 0) -> list[Edit]:
 
     A lexicon without word vectors gives typing errors only.
     """
-    found = _several(text, "typo", seed, _typo)
-    if near := neighbours(lexicon):
-        found += _several(text, "synonym", seed, functools.partial(_synonym, near))
-    return found
+    return [Edit(kind, " ".join(words)) for kind, words in _both(text, text.split(), frozenset(), lexicon, seed)]
 
 
-def choose(found: Sequence[Edit], keeps: Sequence[bool], wanted: int = WANTED) -> list[Edit]:
+def of_words(words: Sequence[str], fixed: Collection[int], lexicon: Lexicon, seed: int = 0) -> list[WordsEdit]:
+    """The same of a sentence given as words, of which those at the positions `fixed` stay; each word stays one word."""
+    found = _both(" ".join(words), words, frozenset(fixed), lexicon, seed)
+    return [WordsEdit(kind, " ".join(edited), edited) for kind, edited in found]
+
+
+def choose(found: Sequence[AnyEdit], keeps: Sequence[bool], wanted: int = WANTED) -> list[AnyEdit]:
     """The first edits that keep the class, half of each kind; where one kind runs out, the other fills up."""
     kept = [edit for edit, keep in zip(found, keeps, strict=True) if keep]
-    typos, synonyms = ([edit for edit in kept if edit.kind == kind] for kind in ("typo", "synonym"))
+    typos = [edit for edit in kept if edit.kind == "typo"]
     fewer = max(0, wanted // 2 - len(typos))
-    synonyms = synonyms[: wanted - wanted // 2 + fewer]
+    synonyms = [edit for edit in kept if edit.kind == "synonym"][: wanted - wanted // 2 + fewer]
     return [*typos[: wanted - len(synonyms)], *synonyms]
 
 
-def _several(text: str, kind: Kind, seed: int, change: Callable[[np.random.Generator, str], str | None]) -> list[Edit]:
-    words = text.split()
+def _both(
+    text: str, words: Sequence[str], fixed: frozenset[int], lexicon: Lexicon, seed: int
+) -> list[tuple[Kind, Words]]:
+    found = _several(text, words, fixed, "typo", seed, _typo)
+    if near := neighbours(lexicon):
+        found += _several(text, words, fixed, "synonym", seed, functools.partial(_synonym, near))
+    return found
+
+
+def _several(
+    text: str,
+    words: Sequence[str],
+    fixed: frozenset[int],
+    kind: Kind,
+    seed: int,
+    change: Callable[[np.random.Generator, str], str | None],
+) -> list[tuple[Kind, Words]]:
     # one stream per text and kind, so that neither other texts nor a missing part of the lexicon changes an edit
     rng = np.random.default_rng([seed, *f"{kind}\0{text}".encode()])
-    texts: dict[str, None] = {}
+    versions: dict[Words, None] = {}
     for _ in range(2 * _CANDIDATES):
         edited, left = list(words), math.ceil(_SHARE * len(words))
         for place in rng.permutation(len(words)).tolist():
-            new = change(rng, words[place]) if left else None
+            new = change(rng, words[place]) if left and place not in fixed else None
             if new is not None and new != words[place]:
                 edited[place], left = new, left - 1
-        if edited != words and len(texts) < _CANDIDATES:
-            texts[" ".join(edited)] = None
-    return [Edit(kind, one) for one in texts]
+        if edited != list(words) and len(versions) < _CANDIDATES:
+            versions[tuple(edited)] = None
+    return [(kind, one) for one in versions]
 
 
 def _typo(rng: np.random.Generator, word: str) -> str | None:

@@ -26,7 +26,7 @@ from explain import engine, entities
 from explain.attribution import Attribution
 from explain.faithfulness import curves
 from explain.inputs import Explainable, encode
-from explain.pictures import canvas, lines, matrices, strips
+from explain.pictures import canvas, lines, matrices, pages, strips
 from training import ner_metrics
 from training.errors import UserError
 from training.model import Classifier, open_classifier
@@ -95,8 +95,7 @@ def _entities(
     rows = []
     for name, module in modules.items():
         for one in entities.explain_entities(model, questions, module):
-            words = " ".join(encoded.words[one.entity.first : one.entity.last + 1])
-            shown = f"{words} ({one.entity.kind})"
+            shown = matrices.entity_name(encoded.words, one.entity.first, one.entity.last, one.entity.kind)
             rows.append((shown if len(modules) == 1 else f"{shown}, {name}", one.attribution))
     answer = f"predicted: {len(found)} {'entity' if len(found) == 1 else 'entities'}, explained by {', '.join(modules)}"
     return Explained(title, answer, "the entity's tags", tuple(rows), model, tagger=True)
@@ -222,20 +221,14 @@ def write_page(found: Explained, path: Path) -> Path:
     Raises UserError when it cannot be written.
     """
     parts = [
-        "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>{canvas.escaped(found.title)}</title>',
-        canvas.STYLE,
-        "<style>body { font-family: system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; } "
-        ":root { color-scheme: light dark; }</style></head><body>",
         f"<h1>{canvas.escaped(found.title)}</h1><p>{canvas.escaped(found.answer)}</p>",
         strips.word_strips(found.rows, shared=False),
         f"<p>{canvas.escaped(canvas.KEY)}. Each row has its own scale; a word's value, in logits, shows on hover.</p>",
         *(_matrix(found) if found.tagger else _curves(found)),
-        "</body></html>",
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(parts) + "\n", encoding="utf8")
+        path.write_text(pages.page(found.title, parts), encoding="utf8")
     except OSError as error:
         raise UserError(f"cannot write '{path}' ({error.strerror}); choose another file with --out.") from error
     return path

@@ -25,9 +25,10 @@ from bench.work import subset
 from explain import engine, stability
 from explain.attribution import Attribution
 from explain.faithfulness import Faithfulness, faithfulness
-from explain.inputs import Explainable
+from explain.inputs import Explainable, encode
 from explain.metrics import effective_words
 from explain.pool import Pool
+from explain.questions import Question
 from explain.randomisation import randomised
 from explain.stability import Drift
 from training import registry
@@ -35,6 +36,9 @@ from training.task import Example
 
 CONTROLS = ("random",)
 CLEAN, ATTACKED = "clean", "attacked"
+COSTLY_EVERY = 4
+"""Explainers that take dozens of passes a text (COSTLY) answer for the edits of every fourth text: edits are ten texts
+for each."""
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -48,14 +52,33 @@ class Bench:
     modules: Mapping[str, ModuleType]
     lexicon: frozenset[str]
     pool: Pool
+    noise_pool: Pool
 
-    def attribute(
-        self, name: str, texts: list[str], target: int | None = None, noise: bool = False
-    ) -> list[Attribution]:
-        targets = None if target is None else [target] * len(texts)
+    def ask(self, texts: list[str], target: int | None = None, noise: bool = False) -> list[Question]:
+        """What is explained of these texts: the predicted class, or `target`; the same for every explainer."""
         model = self.noise if noise else self.model
-        pool = None if noise else self.pool
-        return engine.explain(model, texts, self.modules[name], targets=targets, seed=self.cell.spec.seed, pool=pool)
+        targets = None if target is None else [target] * len(texts)
+        return engine.predicted(model, [encode(model, text) for text in texts], targets)
+
+    def answer(self, name: str, asked: list[Question], noise: bool = False) -> list[Attribution]:
+        model, pool = (self.noise, self.noise_pool) if noise else (self.model, self.pool)
+        return engine.answer(model, asked, self.modules[name], seed=self.cell.spec.seed, pool=pool)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One text and its versions, with what is asked of each: asked once, answered by every explainer."""
+
+    clean: list[Question]
+    noise: list[Question]
+    attacked: list[Question]
+    edits: list[edits.Edit]
+    edited: list[Question]
+
+
+def edited_here(module: ModuleType, place: int) -> bool:
+    """Whether an explainer is asked about the edits of the text at this place: a costly one of every fourth text."""
+    return place % COSTLY_EVERY == 0 or not getattr(module, "COSTLY", False)
 
 
 def explain(cell: Cell, attacked: Mapping[str, Outcome]) -> dict[str, pd.DataFrame]:
@@ -69,14 +92,15 @@ def explain(cell: Cell, attacked: Mapping[str, Outcome]) -> dict[str, pd.DataFra
     def make(folder: Path) -> dict[str, Any]:
         classifier = cell.classifier
         model = Explainable(classifier.module, classifier.tokenizer, classifier.max_length)
-        bench = Bench(cell, model, randomised(model, cell.spec.seed), modules, marks.lexicon_words(cell), Pool(model))
+        noise, strong = randomised(model, cell.spec.seed), marks.lexicon_words(cell)
+        bench = Bench(cell, model, noise, modules, strong, Pool(model), Pool(noise))
         rows: Rows = {}
         chosen = [e for e in subset(cell.task.test, cell.spec.sizes.attacked) if e.label is not None]
         examples = chosen[: cell.spec.sizes.explained]
-        for done, example in enumerate(examples, start=1):
-            for table, found in _explain_one(bench, example, attacked.get(example.id)).items():
+        for place, example in enumerate(examples):
+            for table, found in _explain_one(bench, example, attacked.get(example.id), place).items():
                 rows.setdefault(table, []).extend(found)
-            cell.tick("explain", done, len(examples))
+            cell.tick("explain", place + 1, len(examples))
         for table, found in rows.items():
             pd.DataFrame(found).to_parquet(folder / f"{table.replace(':', '-')}.parquet")
         return {"tables": list(rows)}
@@ -85,23 +109,45 @@ def explain(cell: Cell, attacked: Mapping[str, Outcome]) -> dict[str, pd.DataFra
     return {name: pd.read_parquet(folder / f"{name.replace(':', '-')}.parquet") for name in result["tables"]}
 
 
-def _explain_one(bench: Bench, example: Example, outcome: Outcome | None) -> Rows:
+def _ask(bench: Bench, example: Example, outcome: Outcome | None) -> Asked:
+    """Its own class, by the model that learnt and the one that did not; that class of the text of a successful attack;
+    that class of its edits."""
+    clean = bench.ask([example.text])
+    target = clean[0].targets[0]
+    hit = outcome is not None and outcome.status == "success" and outcome.perturbed is not None
+    versions = _unchanged(bench.cell, example.text, target)
+    return Asked(
+        clean=clean,
+        noise=bench.ask([example.text], target, noise=True),
+        attacked=bench.ask([outcome.perturbed], target) if hit else [],  # type: ignore[union-attr, list-item]
+        edits=versions,
+        edited=bench.ask([edit.text for edit in versions], target),
+    )
+
+
+def _explain_one(bench: Bench, example: Example, outcome: Outcome | None, place: int) -> Rows:
+    asked = _ask(bench, example, outcome)
     attributions: dict[str, Attribution] = {}
     seconds: dict[str, float] = {}
     for name in bench.modules:
         started = time.perf_counter()
-        attributions[name] = bench.attribute(name, [example.text])[0]
+        attributions[name] = bench.answer(name, asked.clean)[0]
         seconds[name] = time.perf_counter() - started
-    scores = faithfulness(bench.model, list(attributions.values()), seed=bench.cell.spec.seed, pool=bench.pool)
+    scores = faithfulness(
+        bench.model,
+        list(attributions.values()),
+        questions=asked.clean * len(attributions),
+        seed=bench.cell.spec.seed,
+        pool=bench.pool,
+    )
     every = {name: attribution.scores for name, attribution in attributions.items()}
-    target = next(iter(attributions.values())).target
-    versions = _unchanged(bench.cell, example.text, target)
     found: Rows = {}
     for (name, attribution), score in zip(attributions.items(), scores, strict=True):
-        moved = _moved(bench, name, attribution, versions)
+        moved = _moved(bench, name, attribution, asked.edited) if edited_here(bench.modules[name], place) else None
         row = {"id": example.id} | _faithful(attribution, score)
-        attack = _attacked(bench, name, attribution, outcome)
-        row |= _stable(bench, name, attribution, attack, moved)
+        attack = next(iter(bench.answer(name, asked.attacked)), None)
+        noise = bench.answer(name, asked.noise, noise=True)[0]
+        row |= _stable(attribution, attack, noise, moved)
         row |= _fooled(bench, name, attribution)
         row |= marks.plausibility(attribution, example, bench.lexicon)
         row["effective_words"] = effective_words(attribution.scores)
@@ -112,7 +158,7 @@ def _explain_one(bench: Bench, example: Example, outcome: Outcome | None) -> Row
         found[f"edits:{name}"] = [
             {"id": example.id, "kind": edit.kind, "text": edit.text, "tau": one.tau, "overlap": one.overlap}
             | {"coverage": one.coverage}
-            for edit, one in zip(versions, moved, strict=True)
+            for edit, one in zip(asked.edits if moved else [], moved or [], strict=True)
         ]
         versions_of = {CLEAN: attribution} | ({} if attack is None else {ATTACKED: attack})
         found[f"attributions:{name}"] = [_stored(example.id, *one) for one in versions_of.items()]
@@ -145,18 +191,9 @@ def _unchanged(cell: Cell, text: str, target: int) -> list[edits.Edit]:
     return edits.choose(found, [int(one) == target for one in predicted])
 
 
-def _moved(bench: Bench, name: str, before: Attribution, versions: list[edits.Edit]) -> list[Drift]:
-    if not versions:
-        return []
-    after = bench.attribute(name, [edit.text for edit in versions], before.target)
+def _moved(bench: Bench, name: str, before: Attribution, edited: list[Question]) -> list[Drift]:
+    after = bench.answer(name, edited)
     return [stability.drift(before.words, before.scores, one.words, one.scores) for one in after]
-
-
-def _attacked(bench: Bench, name: str, before: Attribution, outcome: Outcome | None) -> Attribution | None:
-    """The attribution of a successful attack's text, for the class predicted before it."""
-    if outcome is None or outcome.status != "success" or outcome.perturbed is None:
-        return None
-    return bench.attribute(name, [outcome.perturbed], before.target)[0]
 
 
 def _fooled(bench: Bench, name: str, before: Attribution) -> dict[str, float | int | None]:
@@ -168,7 +205,7 @@ def _fooled(bench: Bench, name: str, before: Attribution) -> dict[str, float | i
         before,
         near.of,
         lambda texts: cell.classifier.logits(texts).argmax(axis=1),
-        lambda texts: bench.attribute(name, texts, before.target),
+        lambda texts: bench.answer(name, bench.ask(texts, before.target)),
         cell.spec.seed,
     )
     if found is None:
@@ -177,16 +214,15 @@ def _fooled(bench: Bench, name: str, before: Attribution) -> dict[str, float | i
 
 
 def _stable(
-    bench: Bench, name: str, before: Attribution, after: Attribution | None, moved: list[Drift]
+    before: Attribution, after: Attribution | None, noise: Attribution, moved: list[Drift] | None
 ) -> dict[str, float | int | None]:
     """Agreement with the text's adversarial version, its edits, and the attribution by a model that learnt nothing.
 
     All for the class predicted before. The worst edit is known only where there are as many as were wanted: of fewer
-    edits the worst is less bad.
+    edits the worst is less bad. moved: None where the explainer was not asked about the edits.
     """
     attack = None if after is None else stability.drift(before.words, before.scores, after.words, after.scores)
-    edited = stability.over_edits(moved)
-    noise = bench.attribute(name, [before.text], before.target, noise=True)[0]
+    edited = stability.over_edits(moved or [])
     return {
         "drift_tau": attack.tau if attack else None,
         "drift_overlap": attack.overlap if attack else None,
@@ -195,6 +231,6 @@ def _stable(
         "edit_tau": edited.mean,
         "edit_overlap": edited.overlap,
         "edit_coverage": edited.coverage,
-        "edits": edited.edits,
+        "edits": None if moved is None else edited.edits,
         "randomisation_tau": stability.rank_agreement(before.scores, noise.scores),
     }

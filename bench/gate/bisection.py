@@ -70,7 +70,7 @@ def _of(arm: str, old: Record, new: Record) -> dict[str, list[str]]:
     ]
     settings = [
         f"{arm}: {key} {_brief(old.spec.get(key))} -> {_brief(new.spec.get(key))}"
-        for key in ("settings", "sizes", "budget_per_word", "regime", "recipes", "explainers")
+        for key in ("settings", "sizes", "budget_per_word", "regime", "goal", "recipes", "explainers")
         if old.spec.get(key) != new.spec.get(key)
     ]
     packages = [_mapping(one.environment.get("packages")) for one in (old, new)]
@@ -146,7 +146,7 @@ def asked(record: Record) -> dict[str, Any]:
         "mitigations": [_stack(spec)], "seeds": int(spec["seed"]) + 1, "recipes": list(spec.get("recipes") or ()),
         "explainers": list(spec.get("explainers") or ()), "regime": spec.get("regime", "default"),
         "adaptive": bool(spec.get("adaptive", False)), "labelled": (settings.pop("labelled", 1.0),),
-        "settings": settings,
+        "settings": settings, "goal": spec.get("goal"),
     }  # fmt: skip
 
 
@@ -170,6 +170,7 @@ def command(request: Mapping[str, Any], folder: Path) -> str:
         words += [f"--{key.replace('_', '-')}", str(request["settings"][key])] if key in request["settings"] else []
     words += ["--regime", request["regime"]] if request["regime"] != "default" else []
     words += ["--adaptive"] if request["adaptive"] else []
+    words += ["--goal", request["goal"]] if request["goal"] else []
     return shlex.join([*words, "--seeds", str(request["seeds"]), "--results", str(folder)])
 
 

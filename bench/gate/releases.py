@@ -89,10 +89,11 @@ def names(results: Path) -> list[str]:
     """The releases of a results folder, v2 before v10."""
     folder = results / FOLDER
     found = [p.name for p in folder.iterdir() if (p / "records").is_dir()] if folder.is_dir() else []
-    return sorted((name for name in found if NAME.fullmatch(name)), key=_natural)
+    return sorted((name for name in found if NAME.fullmatch(name)), key=natural)
 
 
-def _natural(name: str) -> Order:
+def natural(name: str) -> Order:
+    """The order of release names in time: numbers in them count as numbers."""
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part)
 
 

@@ -1,4 +1,5 @@
-"""The transfer matrix of a board: adversarial texts made against each arm, and how many of them each arm gets right."""
+"""The transfer matrix of a board: adversarial texts made against each arm, and how many of them each arm gets right,
+or of tagged sentences the strict entity F1 on them."""
 
 from __future__ import annotations
 
@@ -13,16 +14,17 @@ NOTE = (
     "Accuracy of the row's model, %, on the texts that fooled the column's model of another seed, and how many texts "
     "that were, over all seeds. The hard texts of a column are hard for it alone where the other rows are high."
 )
-PREFIX = "transfer_from:"
+ENTITIES = NOTE.replace("Accuracy", "Strict entity F1").replace("texts", "sentences")
+PREFIXES = {"transfer_from:": NOTE, "transfer_f1_from:": ENTITIES}
 
 
 def numbers(board: Board) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """recipe -> scored arm -> donor -> {value: mean accuracy in 0..1, n: texts over all seeds, seeds}; what was not
-    measured is not there."""
+    """recipe -> scored arm -> donor -> {value: mean accuracy or entity F1 in 0..1, n: texts over all seeds, seeds};
+    what was not measured is not there."""
     found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for arm in board.arms:
-        for name in sorted(one for one in arm.values if one.startswith(PREFIX)):
-            recipe, _, donor = name.removeprefix(PREFIX).partition(":")
+        for name in sorted(one for one in arm.values if one.startswith(tuple(PREFIXES))):
+            _, recipe, donor = name.split(":", 2)
             cell = metrics.summarise(name, [arm.values[name][seed] for seed in sorted(arm.values[name])])
             if cell.value is not None:
                 texts = sum(len(values.ids or ()) for values in arm.values[name].values())
@@ -35,6 +37,8 @@ def matrices(board: Board) -> list[Section]:
     """One matrix for each recipe, in tables of at most `WIDEST` columns; none where only one arm made texts."""
     sections = []
     order = [_mitigation(arm) for arm in board.arms]
+    names = {name for arm in board.arms for name in arm.values}
+    note = next((text for prefix, text in PREFIXES.items() if any(name.startswith(prefix) for name in names)), NOTE)
     for recipe, rows in numbers(board).items():
         made = {donor for row in rows.values() for donor in row}
         donors = sorted(made, key=lambda donor: (order.index(donor) if donor in order else len(order), donor))
@@ -46,7 +50,7 @@ def matrices(board: Board) -> list[Section]:
             table = [(Cell(arm.label), *(_cell(rows.get(arm.label, {}).get(d)) for d in part)) for arm in board.arms]
             title = f"Transfer matrix, {recipe}{', continued' if start else ''}"
             header = ("mitigation", *(f"made against {donor}" for donor in part))
-            sections.append(Section(title, header, tuple(table), "" if start else NOTE))
+            sections.append(Section(title, header, tuple(table), "" if start else note))
     return sections
 
 

@@ -23,8 +23,9 @@ WORDS = (
 WIDEST = 12
 # scores of an explainer beside which chance's value stands: the ranked ones, and plausibility
 FLOORS = (
-    "dnaopc", "faithfulness_correlation", "drift_tau", "drift_overlap", "attacked_tau", "edit_tau_worst", "edit_tau",
-    "edit_overlap", "typo_tau", "synonym_tau", "seed_tau", "rationale_ap", "rationale_f1", "lexicon_ap", "lexicon_f1",
+    "dnaopc", "faithfulness_correlation", "drift_tau", "drift_overlap", "unchanged_tau", "attacked_tau",
+    "edit_tau_worst", "edit_tau", "edit_overlap", "typo_tau", "synonym_tau", "seed_tau", "rationale_ap",
+    "rationale_f1", "lexicon_ap", "lexicon_f1",
 )  # fmt: skip
 # title, the metrics in it, and what must be known to read it
 SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -36,8 +37,9 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "Robustness: entities",
-        ("entity_f1_attacked",),
-        "Strict entity F1 over all attacked sentences, those that were wrong without an attack included as they were.",
+        ("entity_f1_attacked", "transfer_f1"),
+        "Strict entity F1 over all attacked sentences, those that were wrong without an attack included as they were. "
+        "Transfer F1: on the sentences that fooled the baseline of another seed.",
     ),
     (
         "Natural shift",
@@ -69,11 +71,12 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "Explanations: stability",
         (
-            "drift_tau", "drift_overlap", "attacked_tau", "edit_tau_worst", "edit_tau", "edit_overlap", "typo_tau",
-            "synonym_tau", "edit_coverage", "seed_tau", "baseline_tau",
+            "drift_tau", "drift_overlap", "unchanged_tau", "attacked_tau", "edit_tau_worst", "edit_tau", "edit_overlap",
+            "typo_tau", "synonym_tau", "edit_coverage", "seed_tau", "baseline_tau",
         ),
         "Rank agreement (Kendall's tau-b) and overlap of the top fifth of the words (1: the same, 0: chance) of a "
-        "text's attribution with another of it. Drift: with its adversarial version. Edits: with up to 10 versions "
+        "text's attribution with another of it. Drift: with its adversarial version; entity unchanged: of the entities "
+        "that are still found there. Edits: with up to 10 versions "
         "with typing errors or near synonyms that keep the class, over the words left alone. Attacked explanation "
         "(--adaptive): near synonyms chosen to keep the class and move the attribution. Seed: with the same arm's "
         "next seed. That a model explains itself as the baseline does is neither good nor bad.",
@@ -108,18 +111,21 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "Attacks in detail",
         (
-            "worst_case_calibrated", "worst_case_raw", "worst_case_adaptive", "aua_raw", "aua_sweep", "asr",
+            "worst_case_calibrated", "worst_case_raw", "worst_case_adaptive", "entity_f1_adaptive", "aua_raw",
+            "aua_sweep", "entity_f1_sweep", "asr",
             "asr_shared", "queries", "words_changed", "words_changed_all", "similarity", "perplexity_rise",
-            "temperature", "score_levels", "attack_errors",
+            "retagged", "errors_added", "temperature", "score_levels", "attack_errors",
         ),
         "Raw: without temperature calibration. Adaptive: what survived attacked again with twice the budget and other "
         "seeds. Lowest over temperatures: texts that survive at the calibrated temperature times 1/20, 1/4, 1, 4 and "
-        "20, and raw, of the first quarter. ASR: attack success rate over the texts classified correctly before; "
-        "shared: over those that every arm of that seed gets right. Queries per attacked text; words changed in "
-        "successes, and over all attacked texts with 0 for survivors. Similarity: cosine of a success with its "
-        "original in the sentence encoder. Log perplexity rise: ln of the success's perplexity less ln of the "
-        "original's. Distinct answers: different probabilities per text classified correctly, at the temperature of "
-        "the sweep that shows most.",
+        "20, and raw, of the first quarter; taggers around 1. ASR: attack success rate over the texts classified "
+        "correctly before; shared: over those that every arm of that seed gets right. Queries per attacked text; words "
+        "changed in successes, and over all attacked texts with 0 for survivors. Similarity: cosine of a success with "
+        "its original in the sentence encoder. Log perplexity rise: ln of the success's perplexity less ln of the "
+        "original's. Word class changed: of the words that took another's place in successes, those whose Penn tag "
+        "there is another one, or that a or an before them no longer fits; no count of errors. LanguageTool errors "
+        "added: per success, measured where LanguageTool is installed. Distinct answers: different probabilities per "
+        "text classified correctly, at the temperature of the sweep that shows most.",
     ),
 )  # fmt: skip
 

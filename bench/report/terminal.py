@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,18 +22,22 @@ STYLES = {"better": "green", "worse": "red", "not distinguishable": "dim", "not 
 SHORT_VERDICTS = {"not distinguishable": "not dist.", "1 seed: not judged": "1 seed", "masking: not judged": "masked"}
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("ood_accuracy", "ood_f1", "ece_calibrated"),
-    ("aua_calibrated", "entity_f1_attacked", "transfer_accuracy"),
+    ("aua_calibrated", "entity_f1_attacked", "transfer_accuracy", "transfer_f1"),
     ("dnaopc", "drift_tau", "edit_tau_worst"),
     ("unhealthy_runs", "seed_deviation"),
     ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15
+MOST = 10  # boards; nobody scrolls through more
 Row = tuple[str, list[Cell]]
 
 
 def show(boards: Sequence[Board], console: Console) -> None:
-    """Prints the verdict and the headline numbers of each board, then how to read them and what must be said."""
-    for board in boards:
+    """Prints the verdict and the headline numbers of each board, then how to read them and what must be said.
+
+    Of more than `MOST` boards the first ones.
+    """
+    for board in boards[:MOST]:
         console.print(Text(board.name, style="bold"))
         console.print(Text(wording.caption(board)))
         console.print(verdict(board, console.width))
@@ -40,8 +45,10 @@ def show(boards: Sequence[Board], console: Console) -> None:
             console.print(_listed("!", remarks))
         for part in details(board, console.width):
             console.print(part)
-        console.print(_listed("-", [*wording.legend(board), wording.sources(board)], style="dim"))
+        console.print(_listed("-", [*wording.legend(board, "ranks, best-worst"), wording.sources(board)], style="dim"))
         console.print()
+    if len(boards) > MOST:
+        console.print(Text(f"{len(boards) - MOST} more boards are in leaderboard.md and on the page"))
     if not boards:
         console.print(Text(EMPTY))
 
@@ -54,25 +61,26 @@ def _listed(mark: str, lines: Sequence[str], style: str = "") -> Table:
 
 
 def verdict(board: Board, width: int) -> Table:
-    """The richest of four verdict tables that fits; in the narrowest only the arms' names may fold."""
+    """The richest of five verdict tables that fits; in the narrowest only the arms' names may fold."""
     for without in ((), ("family", "p (Holm)", "seeds", "n"), ("family", "p (Holm)", "seeds", "n", "group")):
         table = _verdict(board, rich=True, without=without)
         if _width(table) <= width:
             return table
-    return _verdict(board, rich=False)
+    plain = _verdict(board, rich=False)
+    return plain if _width(plain) <= width else _verdict(board, rich=False, without=("ranks",))
 
 
 def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
-    rows = [sections.columns(board, arm) for arm in board.arms]
+    rows = [_with_ranks(sections.columns(board, arm), arm) for arm in board.arms]
     unattacked = [name for name in ("clean_accuracy", "entity_f1") if name in board.metrics and name != board.score]
     base = unattacked[0] if unattacked else "clean_accuracy"
     score, clean = sections.heading(board.score), sections.heading(base)
-    kept = [name for name in rows[0] if name not in without]
+    kept = [name for name in rows[0] if name not in without and (name != "ranks" or any(a.ranks for a in board.arms))]
     heads = {score: sections.heading(board.score, terse=True), clean: sections.heading(base, terse=True)}
     heads |= {"vs baseline, points": "vs baseline", "rank": "#"}
     if not rich:
-        kept = [name for name in kept if name in ("rank", "mitigation", score, "vs baseline, points", "verdict", clean)]
-    if not rich:
+        shown = ("rank", "ranks", "mitigation", score, "vs baseline, points", "verdict", clean)
+        kept = [name for name in kept if name in shown]
         heads[clean] = heads[clean].replace(" ", "\n", 1)
     table = _table()
     for name in kept:
@@ -83,6 +91,12 @@ def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
         cells = [_verdict_cell(name, row[name], arm, rich, short=name == clean and not rich) for name in kept]
         table.add_row(*cells)
     return table
+
+
+def _with_ranks(row: dict[str, Cell], arm: Arm) -> dict[str, Cell]:
+    """The cells with the interval of the rank in a column of its own, so that ranks stand below each other."""
+    ranks = "-".join(map(str, sorted(set(arm.ranks)))) if arm.ranks else sections.UNKNOWN
+    return {"rank": row["rank"], "ranks": Cell(ranks), **row}
 
 
 def _verdict_cell(name: str, cell: Cell, arm: Arm, rich: bool, short: bool) -> Text:
@@ -98,12 +112,16 @@ def details(board: Board, width: int) -> list[Table]:
     """The headline metrics as rows and the arms as columns: with intervals if all arms fit, else in several tables."""
     groups = _rows(board)
     arms = range(len(board.arms))
-    whole = _transposed(board, groups, arms, intervals=True)
-    if _width(whole) <= width:
+    whole = _transposed(board, groups, arms, intervals=True) if len(arms) <= width else None
+    if whole is not None and _width(whole) <= width:
         return [whole]
+    least = [max(cell_len(cells[arm].main) for group in groups for _, cells in group) for arm in arms]
     for count in range(1, len(board.arms) + 1):
         size = math.ceil(len(board.arms) / count)
         parts = [arms[start : start + size] for start in arms[::size]]
+        # to measure a table takes long, and most of these are seen to be too wide without
+        if count < len(board.arms) and max(sum(least[arm] for arm in part) for part in parts) > width:
+            continue
         tables = [_transposed(board, groups, part, intervals=False) for part in parts]
         if all(_width(table) <= width for table in tables):
             break

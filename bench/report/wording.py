@@ -24,17 +24,23 @@ SHORT = {
     "asr_shared": "ASR on shared texts",
     "aua_sweep": "AUA, lowest over temperatures",
     "worst_case_adaptive": "worst case adaptive",
+    "entity_f1_adaptive": "worst-case F1 adaptive",
+    "entity_f1_sweep": "entity F1, lowest over temperatures",
     "words_changed_all": "words changed, all",
     "perplexity_rise": "log perplexity rise",
+    "retagged": "word class changed",
+    "errors_added": "LanguageTool errors added",
     "temperature": "temperature",
     "score_levels": "distinct answers",
     "transfer_accuracy": "transfer",
+    "transfer_f1": "transfer F1",
     "queries": "queries",
     "words_changed": "words changed",
     "dnaopc": "dNAOPC",
     "faithfulness_correlation": "correlation",
     "drift_tau": "drift tau-b",
     "drift_overlap": "drift overlap",
+    "unchanged_tau": "tau-b, entity unchanged",
     "attacked_tau": "attacked explanation tau-b",
     "edit_tau_worst": "worst edit tau-b",
     "edit_tau": "edits tau-b",
@@ -135,8 +141,8 @@ def caption(board: Board) -> str:
     return f"{arms}, {some} {'seed' if seeds[-1] == 1 else 'seeds'}; ranked by {ranked}."
 
 
-def legend(board: Board) -> list[str]:
-    """How to read the tables of a board."""
+def legend(board: Board, ranks: str = "rank [best, worst]") -> list[str]:
+    """How to read the tables of a board; `ranks`: how they write the interval of a rank."""
     smallest = metrics.of(board.score).smallest_difference or 0.0
     found = ["↑ higher is better, ↓ lower is better"]
     if any(arm.seeds > 1 for arm in board.arms):
@@ -148,7 +154,7 @@ def legend(board: Board) -> list[str]:
         )
     if any(arm.ranks for arm in board.arms):
         found.append(
-            "rank [best, worst]: what an arm can have given the noise; group: arms that share a letter are not "
+            f"{ranks}: what an arm can have given the noise; group: arms that share a letter are not "
             "distinguishable (every pair tested, Holm-corrected over the pairs)"
         )
     if any(arm.front for arm in board.arms):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from attacks import engine as attack_engine
+from attacks import grammar, originals
 from attacks.lexicon import Lexicon
 from attacks.outcome import Outcome, Sample
 from bench import stages
@@ -19,10 +20,12 @@ from bench.stages import Cell
 from bench.work import append_line, read_lines, subset
 from training import registry
 
+CHECKER = "language_tool"
 
-def attacked_samples(cell: Cell) -> list[Sample]:
-    """The texts every arm is attacked on: the first of the test split's fixed order."""
-    chosen = subset(cell.task.test, cell.spec.sizes.attacked)
+
+def attacked_samples(cell: Cell, times: int = 1) -> list[Sample]:
+    """The texts every arm is attacked on: the first of the test split's fixed order, `times` as many as asked."""
+    chosen = subset(cell.task.test, times * cell.spec.sizes.attacked)
     return [Sample(example.id, example.text, example.label) for example in chosen if example.label is not None]
 
 
@@ -38,13 +41,14 @@ def temperature(cell: Cell) -> float:
 
 def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str, Any]]:
     """Attacks the fixed sample, `mode` "calibrated" or "raw"; continues where a killed run stopped."""
-    spec, samples = cell.spec, attacked_samples(cell)
+    spec = cell.spec
+    samples = attacked_samples(cell, getattr(registry.load("attacks.recipes", recipe), "TIMES", 1))
 
     def make(folder: Path) -> dict[str, Any]:
         at = temperature(cell) if mode == "calibrated" else 1.0
         outcomes = attack_texts(cell, recipe, samples, at, folder / "outcomes.jsonl", f"{recipe}:{mode}")
         if ranked(recipe):  # what the others call a success need not fool the victim as a text
-            _still_fool(cell, outcomes)
+            still_fool(cell, outcomes)
         module = registry.load("attacks.recipes", recipe)
         found = attack_engine.fingerprint(module, cell.lexicon(), spec.budget_per_word, spec.regime)
         return {**found, **({} if ranked(recipe) else {"ranked": False})}
@@ -82,7 +86,7 @@ def attack_texts(
     )
 
 
-def _still_fool(cell: Cell, outcomes: list[Outcome]) -> None:
+def still_fool(cell: Cell, outcomes: list[Outcome]) -> None:
     """Raises RuntimeError unless every stored adversarial text fools a checkpoint that is opened afresh."""
     fooled = [o for o in outcomes if o.status == "success" and o.perturbed is not None]
     if not fooled:
@@ -97,18 +101,22 @@ def quality(cell: Cell, recipe: str, mode: str, outcomes: list[Outcome]) -> dict
     """Sample id -> what the success did to the text, as far as the lexicon can say.
 
     `similarity`: cosine of the two texts in the lexicon's sentence encoder, -1 to 1. `perplexity_before` and
-    `perplexity_after`: of the lexicon's n-gram model, > 0. A column whose part the lexicon lacks is not there.
+    `perplexity_after`: of the lexicon's n-gram model, > 0. `replaced` and `retagged`: words that took another's place,
+    and those of them whose part of speech is not that place's (`attacks.grammar`), by the lexicon's tagger.
+    `errors_before` and `errors_after`: what LanguageTool finds, where it is on this machine. A column whose part the
+    lexicon lacks is not there.
     """
 
     def make(_: Path) -> dict[str, Any]:
         return judge_texts(cell.lexicon(), [o for o in outcomes if o.status == "success"])
 
-    key = stage_key(quality=attack_key(cell.spec, recipe, mode))
+    checker = originals.fingerprints({CHECKER} & set(cell.lexicon().parts))
+    key = stage_key(quality=attack_key(cell.spec, recipe, mode), checker=checker)
     return cell.work.run(f"quality-{recipe}-{mode}", key, make)[1]
 
 
 def judge_texts(lexicon: Lexicon, successes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
-    """Sample id -> similarity and perplexities of one success, see `quality`."""
+    """Sample id -> what one success did to its text, see `quality`."""
     found: dict[str, dict[str, float | None]] = {o.id: {} for o in successes}
     for o in successes:
         if "encoder" in lexicon.parts:
@@ -118,6 +126,12 @@ def judge_texts(lexicon: Lexicon, successes: Sequence[Outcome]) -> dict[str, dic
             for column, text in (("perplexity_before", o.text), ("perplexity_after", str(o.perturbed))):
                 value = lexicon.ngrams.perplexity(text)
                 found[o.id][column] = round(value, 4) if value is not None and math.isfinite(value) else None
+        if "pos" in lexicon.parts:
+            counts = grammar.retagged(lexicon.tagger, o.text, str(o.perturbed))
+            found[o.id] |= dict(zip(("replaced", "retagged"), counts, strict=True))
+        if CHECKER in lexicon.parts:
+            for column, text in (("errors_before", o.text), ("errors_after", str(o.perturbed))):
+                found[o.id][column] = originals.opened(CHECKER).count(text)
     return found
 
 

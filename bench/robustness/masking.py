@@ -20,6 +20,11 @@ SCALE = 4.0
 SWEEP = 0.05  # the difference in accuracy under attack that matters
 ALPHA = 0.05
 LEVELS = 0.5  # different answers per text; an honest victim has 1 at some temperature
+# a sweep's metric -> what it is held against, and what that is in words
+SWEPT = {
+    "aua_sweep": (tuple(f"aua_{mode}" for mode in MODES), "what survives {} raw and calibrated"),
+    "entity_f1_sweep": (("entity_f1_attacked",), "entity F1 under {}"),
+}
 Arm = Mapping[str, Mapping[int, Values]]
 
 
@@ -69,35 +74,43 @@ def _sweep(by_name: Arm, baseline: Arm | None) -> list[Sign]:
     must outnumber those that the baseline loses by a one-sided sign test over texts.
     """
     found = []
-    for name in sorted(one for one in by_name if one.startswith("aua_sweep:")):
+    for name in sorted(one for one in by_name if one.startswith(tuple(SWEPT))):
         own, other = _lost(by_name, name), _lost(baseline or {}, name)
         excess = {one: loss - other.get(one, 0.0) for one, loss in own.items()}
         points = sum(excess.values()) / len(excess) if excess else 0.0
         more, fewer = sum(e > 0 for e in excess.values()), sum(e < 0 for e in excess.values())
         if points > SWEEP + 1e-9 and binomtest(more, more + fewer, alternative="greater").pvalue < ALPHA:
-            recipe, held = name.partition(":")[2], "" if baseline is None else ", the baseline's loss deducted"
-            text = (
-                f"a sweep of temperatures takes {100 * points:.1f} points off what survives {recipe} raw and "
-                f"calibrated, on {more} of {len(own)} texts{held}: its number is no bound"
-            )
+            (base, _, recipe), held = name.partition(":"), "" if baseline is None else ", the baseline's loss deducted"
+            off = f"{100 * points:.1f} points off {SWEPT[base][1].format(recipe)}, on {more} of {len(own)} texts"
+            text = f"a sweep of temperatures takes {off}{held}: its number is no bound"
             found.append(Sign("sweep", text, False))
     return found
 
 
 def _lost(by_name: Arm, name: str) -> dict[str, float]:
-    """Text -> share of the seeds at which it survives raw and calibrated, and falls at another temperature."""
-    recipe = name.partition(":")[2]
-    modes = [by_name.get(f"aua_{mode}:{recipe}", {}) for mode in MODES]
+    """Text -> share of the seeds at which it survives raw and calibrated, and falls at another temperature.
+
+    Of a tagged sentence what its entity F1 loses, the mean over the seeds.
+    """
+    base, _, recipe = name.partition(":")
+    modes = [by_name.get(f"{mode}:{recipe}", {}) for mode in SWEPT[base][0]]
     losses: dict[str, list[float]] = {}
     for seed, swept in by_name.get(name, {}).items():
         if any(seed not in mode for mode in modes):
             continue
-        series = [dict(zip(values.ids or (), values.top, strict=True)) for values in (*(m[seed] for m in modes), swept)]
-        for one, lowest in series[2].items():
-            known = [series[0].get(one, np.nan), series[1].get(one, np.nan), lowest]
-            if not np.isnan(known).any():
-                losses.setdefault(one, []).append(float(min(known[0], known[1]) - lowest))
+        before = [_by_text(mode[seed]) for mode in modes]
+        for one, lowest in _by_text(swept).items():
+            known = [series.get(one, np.nan) for series in before]
+            if not np.isnan([*known, lowest]).any():
+                losses.setdefault(one, []).append(float(min(known) - lowest))
     return {one: max(0.0, float(np.mean(each))) for one, each in losses.items()}
+
+
+def _by_text(values: Values) -> dict[str, float]:
+    """Text -> its number, of a ratio the quotient; a sentence without entities of which none is predicted has F1 1."""
+    weights = np.ones_like(values.top) if values.bottom is None else values.bottom
+    each = zip(values.ids or (), values.top, weights, strict=True)
+    return {one: float(top / weight) if weight else 1.0 for one, top, weight in each}
 
 
 def _levels(by_name: Arm) -> list[Sign]:

@@ -1,6 +1,8 @@
 """The attack stages of a tagging cell: every tagging recipe on the same sentences, scored by strict entity F1.
 
-There is one mode, `tags`: a temperature for one label a text has no meaning here, and no confidence is calibrated.
+There is one mode, `tags`, at temperature 1: a likelihood summed over words, nearly all of them O, would fit a
+temperature to the words without entities, so none is fitted. That probabilities may hide from an attack is seen by the
+sweep (sweep.py), which attacks at other temperatures.
 """
 
 from __future__ import annotations
@@ -38,17 +40,17 @@ def known_names(cell: Cell) -> Gazetteer:
     return gazetteer.from_sentences((e.words, [cell.task.labels[tag] for tag in e.tags]) for e in chosen)
 
 
-def victim(classifier: Classifier) -> TaggingVictim:
-    """The fine-tuned model as the attacker sees it: token head or span head."""
+def victim(classifier: Classifier, temperature: float = 1.0) -> TaggingVictim:
+    """The fine-tuned model as the attacker sees it: token head or span head, logits divided by `temperature` (> 0)."""
     head = _token_head if classifier.span_width is None else _span_head
-    return TaggingVictim(lambda sentences: head(classifier, sentences), classifier.labels)
+    return TaggingVictim(lambda sentences: head(classifier, sentences, temperature), classifier.labels)
 
 
-def _token_head(classifier: Classifier, sentences: Sequence[Words]) -> list[Prediction]:
-    return [token_prediction(logits, classifier.labels) for logits in classifier.word_logits(sentences)]
+def _token_head(classifier: Classifier, sentences: Sequence[Words], temperature: float) -> list[Prediction]:
+    return [token_prediction(logits, classifier.labels, temperature) for logits in classifier.word_logits(sentences)]
 
 
-def _span_head(classifier: Classifier, sentences: Sequence[Words]) -> list[Prediction]:
+def _span_head(classifier: Classifier, sentences: Sequence[Words], temperature: float) -> list[Prediction]:
     """Decisions as `Classifier.tags` makes them, and the scores of the same spans, from one forward pass."""
     coded = classifier._coded(sentences)
     types, labels, width = span_head.types_of(classifier.labels), classifier.labels, classifier.span_width or 1
@@ -61,38 +63,20 @@ def _span_head(classifier: Classifier, sentences: Sequence[Words]) -> list[Predi
             first = span_head.first_pieces(pieces)
             ends = [(a, b) for a in first for b in first if 0 <= first[b] - first[a] < width]
             rows = np.array([scores[first[a], first[b] - first[a]] for a, b in ends]).reshape(-1, 1 + len(types))
-            found[index] = span_prediction(tags, np.array(ends, dtype=int).reshape(-1, 2), rows, types, labels)
+            places = np.array(ends, dtype=int).reshape(-1, 2)
+            found[index] = span_prediction(tags, places, rows / temperature, types, labels)
     return [found[index] for index in range(len(sentences))]
 
 
 def attack(cell: Cell, recipe: str) -> tuple[list[TaggedOutcome], dict[str, Any]]:
     """Attacks the fixed sample; continues where a killed run stopped."""
-    spec, samples, stage = cell.spec, attacked_samples(cell), f"{recipe}:{TAGS}"
+    spec, samples = cell.spec, attacked_samples(cell)
 
     def make(folder: Path) -> dict[str, Any]:
-        path, module, names = folder / "outcomes.jsonl", registry.load("attacks.recipes", recipe), known_names(cell)
-        finished = {row["id"]: TaggedOutcome.from_dict(row) for row in read_lines(path)}
-        done = len(finished)
-
-        def record(outcome: TaggedOutcome) -> None:
-            nonlocal done
-            done += 1
-            append_line(path, outcome.to_dict())
-            cell.tick(stage, done, len(samples))
-
-        outcomes = tagging_engine.attack(
-            victim(cell.classifier),
-            samples,
-            module,
-            lexicon=cell.lexicon(),
-            gazetteer=names,
-            budget_per_word=spec.budget_per_word,
-            seed=spec.seed,
-            finished=finished,
-            on_outcome=record,
-        )
-        _still_fool(cell, outcomes)
-        return tagging_engine.fingerprint(module, cell.lexicon(), names, spec.budget_per_word)
+        outcomes = attack_sentences(cell, recipe, samples, 1.0, folder / "outcomes.jsonl", f"{recipe}:{TAGS}")
+        still_fool(cell, outcomes)
+        module, names = registry.load("attacks.recipes", recipe), known_names(cell)
+        return tagging_engine.fingerprint(module, cell.lexicon(), names, spec.budget_per_word, spec.goal, spec.regime)
 
     key = attack_key(spec, recipe, TAGS)
     folder, fingerprint = cell.work.run(f"attack-{recipe}-{TAGS}", key, make, resumable=True)
@@ -100,8 +84,40 @@ def attack(cell: Cell, recipe: str) -> tuple[list[TaggedOutcome], dict[str, Any]
     return [by_id[sample.id] for sample in samples], fingerprint
 
 
-def _still_fool(cell: Cell, outcomes: Sequence[TaggedOutcome]) -> None:
-    """Raises RuntimeError unless every stored success fools a checkpoint that is opened afresh."""
+def attack_sentences(
+    cell: Cell, recipe: str, samples: Sequence[TaggedSample], at: float, path: Path, stage: str, *,
+    seed: int | None = None, budget: int | None = None,
+) -> list[TaggedOutcome]:  # fmt: skip
+    """One outcome per sample at the temperature `at`, each written to `path` at once; those in there are kept."""
+    finished = {row["id"]: TaggedOutcome.from_dict(row) for row in read_lines(path)}
+    done = len(finished)
+
+    def record(outcome: TaggedOutcome) -> None:
+        nonlocal done
+        done += 1
+        append_line(path, outcome.to_dict())
+        cell.tick(stage, done, len(samples))
+
+    return tagging_engine.attack(
+        victim(cell.classifier, at),
+        samples,
+        registry.load("attacks.recipes", recipe),
+        lexicon=cell.lexicon(),
+        gazetteer=known_names(cell),
+        budget_per_word=budget or cell.spec.budget_per_word,
+        seed=cell.spec.seed if seed is None else seed,
+        goal=cell.spec.goal,
+        regime=cell.spec.regime,
+        finished=finished,
+        on_outcome=record,
+    )
+
+
+def still_fool(cell: Cell, outcomes: Sequence[TaggedOutcome]) -> None:
+    """Raises RuntimeError unless every stored success fools a checkpoint that is opened afresh.
+
+    The victim of the attack remembers what it said; this one answers anew, so luck with a random answer does not count.
+    """
     fooled = [o for o in outcomes if o.status == "success"]
     if not fooled:
         return
@@ -137,10 +153,16 @@ def outcome_table(outcomes: Sequence[TaggedOutcome]) -> pd.DataFrame:
 
 def attack_all(
     cell: Cell, walk: Callable[[str, Callable[[], Any]], Any], tables: dict[str, pd.DataFrame], prints: dict[str, Any]
-) -> None:
-    """Every recipe of the cell as a stage `attack:<recipe>:tags`; fills in the Record's tables and fingerprints."""
+) -> dict[str, list[TaggedOutcome]]:
+    """Every recipe of the cell as a stage `attack:<recipe>:tags`; fills in the Record's tables and fingerprints.
+
+    Returns recipe -> outcomes, of those that ran.
+    """
+    outcomes = {}
     for recipe in cell.spec.recipes:
         found = walk(f"attack:{recipe}:{TAGS}", functools.partial(attack, cell, recipe))
         if found is not None:
             tables[f"attack:{recipe}:{TAGS}"] = outcome_table(found[0])
             prints[f"recipe:{recipe}"] = found[1]
+            outcomes[recipe] = found[0]
+    return outcomes

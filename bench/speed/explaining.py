@@ -40,7 +40,7 @@ from explain.faithfulness import faithfulness
 from explain.inputs import Encoded, Explainable, encode, frozen
 from explain.methods import attention_rollout, input_x_gradient, integrated_gradients, occlusion, random, saliency_l2
 from explain.pool import Pool
-from explain.questions import margins
+from explain.questions import Question, margins
 from training.loop import Session
 from training.model import Classifier
 from training.resources import Resources
@@ -155,9 +155,9 @@ def measure(model: Explainable, texts: Sequence[str], rounds: int, tick: Callabl
 class RowByRow(Pool):
     """Runs every asked mask alone and forgets it: what the metrics cost without a pool."""
 
-    def logits(self, encoded: Encoded, keep: np.ndarray) -> np.ndarray:
+    def read(self, question: Question, keep: np.ndarray) -> np.ndarray:
         self.asked += len(keep)
-        return np.concatenate([self._evaluate(encoded, row[None]) for row in keep])
+        return np.concatenate([self._evaluate(question.encoded, row[None]) for row in keep])[:, None]
 
 
 def scoring(model: Explainable, texts: Sequence[str]) -> dict[str, float]:
@@ -171,7 +171,9 @@ def scoring(model: Explainable, texts: Sequence[str]) -> dict[str, float]:
     for name, pool in (("pool", Pool(model, TOKENS)), ("alone", RowByRow(stock, TOKENS))):
         started = time.process_time()
         with frozen(pool.model.module):
-            found = faithfulness(model, made, pool=pool)
+            # alone also means that each explainer pays for its own search for the best order
+            parts = [made] if name == "pool" else [[one] for one in made]
+            found = [score for part in parts for score in faithfulness(model, part, pool=pool)]
         result |= {f"{name}_seconds": time.process_time() - started, f"{name}_rows": pool.rows}
         scores[name] = [(one.dnaopc, one.comprehensiveness, one.sufficiency) for one in found]
     both = np.array([scores["pool"], scores["alone"]], dtype=float)

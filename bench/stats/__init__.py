@@ -10,7 +10,15 @@ Simulated coverage of the 95 % intervals of a share, at 50 to 1,000 examples and
 
 from bench.stats.components import LEVEL, Array, Pool, Spread, Squares, known, mean_variance, pool, spread, squares
 from bench.stats.families import Signs, benjamini_hochberg, holm, letters, rank_intervals, sign_test
-from bench.stats.intervals import Interval, count_interval, mean_interval, ratio_interval, seed_interval
+from bench.stats.intervals import (
+    Interval,
+    count_interval,
+    mean_interval,
+    mean_intervals,
+    ratio_interval,
+    ratio_intervals,
+    seed_interval,
+)
 from bench.stats.paired import (
     ROUNDS,
     Difference,
@@ -46,6 +54,7 @@ __all__ = [
     "letters",
     "mcnemar",
     "mean_interval",
+    "mean_intervals",
     "mean_variance",
     "non_inferiority",
     "paired_bootstrap",
@@ -55,6 +64,7 @@ __all__ = [
     "pool",
     "rank_intervals",
     "ratio_interval",
+    "ratio_intervals",
     "seed_interval",
     "sign_test",
     "spread",

@@ -79,6 +79,24 @@ def squares(values: Array) -> Squares:
     return Squares(seeds, n, float(seed), float(example), float(residual))
 
 
+def squares_of(tables: Array) -> Squares:
+    """The mean squares of many complete tables (tables, examples, seeds) at once, each the same as by `squares`.
+
+    The seeds stand last, as they do in memory in the tables that `known` makes: so the sums round alike.
+    """
+    count, n, seeds = tables.shape
+    flat = tables.reshape(count, -1)
+    grand = flat.mean(axis=1)
+    by_seed, by_example = tables.mean(axis=1), tables.mean(axis=2)
+    seed = n * np.square(by_seed - grand[:, None]).sum(axis=1) / (seeds - 1)
+    example = seeds * np.square(by_example - grand[:, None]).sum(axis=1) / (n - 1)
+    rest = tables - by_seed[:, None, :] - by_example[:, :, None] + grand[:, None, None]
+    residual = np.square(rest).reshape(count, -1).sum(axis=1) / ((seeds - 1) * (n - 1))
+    largest = np.maximum(np.square(flat).max(axis=1, initial=0.0), 1e-300)
+    flat_out = np.maximum(np.maximum(seed, example), residual) <= ROUNDING * largest
+    return Squares(seeds, n, *(np.where(flat_out, 0.0, part) for part in (seed, example, residual)))
+
+
 @dataclass(frozen=True)
 class Pool:
     """What the arms scored with one metric say about its spread over seeds: a variance and the df it is known with."""
@@ -144,7 +162,8 @@ class Spread:
         return self._half(1 - level)
 
     def _half(self, tails: float) -> Any:
-        own = stdtrit(self.rest_df, tails / 2) ** 2 * self.rest + stdtrit(self.seed_df, tails / 2) ** 2 * self.seed
+        own = np.square(stdtrit(self.rest_df, tails / 2)) * self.rest
+        own = own + np.square(stdtrit(self.seed_df, tails / 2)) * self.seed
         return np.maximum(-stdtrit(self.df, tails / 2) * np.sqrt(self.variance), np.sqrt(own))
 
     def p(self, value: float) -> float:
@@ -174,10 +193,10 @@ def spread(table: Squares, lent: Pool | None = None) -> Spread:
         seed_df = np.maximum(seed_df, lent.df)
     rest = np.maximum(table.example, residual)
     part = np.maximum(seed - residual, 0.0)
-    both = residual**2 / ((seeds - 1) * (n - 1))
-    both = both + np.where(seed > residual, seed**2 / seed_df, 0.0)
-    both = both + np.where(table.example > residual, table.example**2 / (n - 1), 0.0)
-    df = np.maximum((rest + part) ** 2 / np.maximum(both, np.finfo(float).tiny), 1.0)
+    both = np.square(residual) / ((seeds - 1) * (n - 1))
+    both = both + np.where(seed > residual, np.square(seed) / seed_df, 0.0)
+    both = both + np.where(table.example > residual, np.square(table.example) / (n - 1), 0.0)
+    df = np.maximum(np.square(rest + part) / np.maximum(both, np.finfo(float).tiny), 1.0)
     per_seed = DF_PER_SEED if lent is None else LENT_DF_PER_SEED
     df = np.minimum(df, np.where(np.asarray(seed_df) >= 2, per_seed * seed_df, TWO_SEEDS_DF))
     size = seeds * n

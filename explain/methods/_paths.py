@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explain.questions import margins
+from explain.questions import at_places, margins
 
 if TYPE_CHECKING:
     from explain.engine import Batch
@@ -35,17 +35,34 @@ def slopes(batch: Batch, rows: list[int], along: NDArray[np.float64]) -> tuple[T
         steps = (batch.inputs - batch.baselines)[firsts, :longest]
         shares = torch.tensor([along[units[0], point] for units, point in pairs]).to(steps)[:, None, None]
         x = (batch.baselines[firsts, :longest] + shares * steps).requires_grad_(True)
-        logits = batch.model.logits(x, batch.attention_mask[firsts, :longest])
         most = max(len(units) for units, _ in pairs)
+        logits = _logits(batch, x, batch.attention_mask[firsts, :longest], [[rows[u] for u in us] for us, _ in pairs])
         for rank in range(most):
             asked = [k for k, (units, _) in enumerate(pairs) if len(units) > rank]
             own, points = [pairs[k][0][rank] for k in asked], [pairs[k][1] for k in asked]
             who = [rows[unit] for unit in own]
-            value = margins(logits[asked], batch.targets[who], batch.others[who])
+            value = _margins(logits, rank, asked, batch.targets[who], batch.others[who])
             (gradient,) = torch.autograd.grad(value.sum(), x, retain_graph=rank + 1 < most)
             found[own, points, :longest] = (steps * gradient).sum(-1)[asked].cpu().double()
             values[own, points] = value.detach().cpu().double()
     return found, values
+
+
+def _logits(batch: Batch, x: Tensor, mask: Tensor, rows: list[list[int]]) -> Tensor:
+    """Logits of the points x, each about its text's `rows` of the batch: (m, classes), or (m, ranks x k, classes) at
+    the k places of every one of the rows."""
+    if batch.targets.ndim == 1:
+        return batch.model.logits(x, mask)
+    most = max(map(len, rows))
+    filled = [[*own, *[own[0]] * (most - len(own))] for own in rows]
+    return batch.model.logits(x, mask, batch.targets[torch.tensor(filled), :, 0].clamp(min=0).flatten(1))
+
+
+def _margins(logits: Tensor, rank: int, asked: list[int], targets: Tensor, others: Tensor) -> Tensor:
+    if targets.ndim == 1:
+        return margins(logits[asked], targets, others)
+    width = targets.shape[1]
+    return at_places(logits[asked, rank * width : (rank + 1) * width], targets, others)
 
 
 def _forwards(

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from explain.methods._gradients import check, gradient, parts, word_noise
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
+COSTLY = True
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,20 @@ class Config:
     noise: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 4096:
-            raise ValueError(f"samples is {self.samples}: give 1 to 4096")
-        if not 0 <= self.noise <= 1:
-            raise ValueError(f"noise is {self.noise}: give a share from 0 to 1, such as 0.05")
+        check(self.samples, self.noise, 0.05)
 
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): the mean over points, the embedding axis summed."""
     rngs = [np.random.default_rng(seed) for seed in batch.seeds]
-    texts, total = len(rngs), torch.zeros(batch.word_of.shape, device=batch.inputs.device)
-    at_once = max(1, batch.rows // texts)
-    for start in range(0, config.samples, at_once):
-        copies = min(at_once, config.samples - start)
+    total = torch.zeros(batch.word_of.shape, device=batch.inputs.device)
+    for start, copies in parts(batch, config.samples):
         drawn = [_draw(batch, rngs, config.noise) for _ in range(copies)]
         steps = torch.cat([step for step, _ in drawn])
-        parts = torch.arange(start, start + copies).repeat_interleave(texts)
-        along = ((parts + torch.cat([place for _, place in drawn])) / config.samples).to(steps)
-        points = (batch.baselines.repeat(copies, 1, 1) + along[:, None, None] * steps).requires_grad_(True)
-        repeated = (torch.cat([part] * copies) for part in (batch.targets, batch.others))
-        margins = batch.forward(points, batch.attention_mask.repeat(copies, 1), *repeated)
-        (gradient,) = torch.autograd.grad(margins.sum(), points)
-        total += (steps * gradient).sum(-1).view(copies, *total.shape).sum(0)
+        places = torch.arange(start, start + copies).repeat_interleave(len(rngs))
+        along = ((places + torch.cat([place for _, place in drawn])) / config.samples).to(steps)
+        points = batch.baselines.repeat(copies, 1, 1) + along[:, None, None] * steps
+        total += (steps * gradient(batch, points, copies)).sum(-1).view(copies, *total.shape).sum(0)
     return total / config.samples
 
 
@@ -69,9 +64,7 @@ def _draw(batch: Batch, rngs: list[np.random.Generator], share: float) -> tuple[
     """
     step, places = batch.inputs - batch.baselines, []
     for row, rng in enumerate(rngs):
-        inside = (batch.word_of[row] >= 0).to(step.device)
-        pieces = batch.inputs[row, inside]
-        drawn = torch.from_numpy(rng.standard_normal(tuple(pieces.shape), dtype=np.float32)).to(step.device)
-        step[row, inside] += drawn * (share * (pieces.max() - pieces.min()))
+        inside, noise = word_noise(batch, row, rng, share)
+        step[row, inside] += noise
         places.append(rng.random())
     return step, torch.tensor(places)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
+from explain.methods._gradients import gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,4 @@ class Config:
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): difference to the baseline times the gradient, the embedding axis summed."""
-    point = batch.inputs.clone().requires_grad_(True)
-    margins = batch.forward(point, batch.attention_mask, batch.targets, batch.others)
-    (gradient,) = torch.autograd.grad(margins.sum(), point)
-    return ((batch.inputs - batch.baselines) * gradient).sum(-1)
+    return ((batch.inputs - batch.baselines) * gradient(batch, batch.inputs.clone())).sum(-1)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from explain.methods._coalitions import margins, word_counts
+from explain.methods._coalitions import by_word, check, margins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = True
+COSTLY = True
 PER_WORD = 8
 
 
@@ -40,14 +41,12 @@ class Config:
     samples: int = 256
 
     def __post_init__(self) -> None:
-        if not 16 <= self.samples <= 65536:
-            raise ValueError(f"samples is {self.samples}: give 16 to 65536")
+        check(self.samples)
 
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): each word's value on its first piece, zero elsewhere."""
-    counts = word_counts(batch)
-    return batch.place([_values(batch, row, count, config.samples).tolist() for row, count in enumerate(counts)])
+    return by_word(batch, lambda row, count: _values(batch, row, count, config.samples))
 
 
 def _values(batch: Batch, row: int, count: int, samples: int) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
+COSTLY = True
 
 
 @dataclass(frozen=True)

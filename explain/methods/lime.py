@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from explain.methods._coalitions import margins, word_counts
+from explain.methods._coalitions import by_word, check, margins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
+COSTLY = True
 PER_WORD = 8
 WIDTH = 0.25  # the authors' 25, of a distance times 100
 RIDGE = 1e-4
@@ -41,14 +42,12 @@ class Config:
     samples: int = 256
 
     def __post_init__(self) -> None:
-        if not 16 <= self.samples <= 65536:
-            raise ValueError(f"samples is {self.samples}: give 16 to 65536")
+        check(self.samples)
 
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): each word's slope on its first piece, zero elsewhere."""
-    counts = word_counts(batch)
-    return batch.place([_slopes(batch, row, count, config.samples).tolist() for row, count in enumerate(counts)])
+    return by_word(batch, lambda row, count: _slopes(batch, row, count, config.samples))
 
 
 def _slopes(batch: Batch, row: int, count: int, samples: int) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explain.methods._coalitions import margins, word_counts
+from explain.methods._coalitions import by_word, margins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +35,6 @@ class Config:
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): each word's loss on its first piece, zero elsewhere."""
-    scores = []
-    for row, count in enumerate(word_counts(batch)):
-        without = ~np.eye(count, dtype=bool)
-        scores.append((float(batch.margins[row]) - margins(batch, row, without)).tolist())
-    return batch.place(scores)
+    return by_word(
+        batch, lambda row, count: float(batch.margins[row]) - margins(batch, row, ~np.eye(count, dtype=bool))
+    )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explain.methods._coalitions import by_word
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,6 +30,4 @@ class Config:
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): a normal draw on the first piece of each word, zero elsewhere."""
-    counts = (batch.word_of.max(dim=1).values + 1).tolist()
-    pairs = zip(batch.seeds, counts, strict=True)
-    return batch.place([np.random.default_rng(seed).standard_normal(count).tolist() for seed, count in pairs])
+    return by_word(batch, lambda row, count: np.random.default_rng(batch.seeds[row]).standard_normal(count))

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from explain.methods._gradients import gradient
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,10 +36,7 @@ class Config:
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): each word's gradient norm on its first piece, zero elsewhere."""
-    point = batch.inputs.clone().requires_grad_(True)
-    margins = batch.forward(point, batch.attention_mask, batch.targets, batch.others)
-    (gradient,) = torch.autograd.grad(margins.sum(), point)
-    squares = gradient.square().sum(-1).cpu().double()
+    squares = gradient(batch, batch.inputs.clone()).square().sum(-1).cpu().double()
     scores = []
     for row, owner in zip(squares, batch.word_of.cpu(), strict=True):
         summed = torch.zeros(int(owner.max()) + 1, dtype=torch.float64)

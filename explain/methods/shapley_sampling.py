@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from explain.methods._coalitions import margins, word_counts
+from explain.methods._coalitions import by_word, margins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = True
+COSTLY = True
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class Config:
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): each word's mean gain on its first piece, zero elsewhere."""
-    counts = word_counts(batch)
-    return batch.place([_gains(batch, row, count, config.orders).tolist() for row, count in enumerate(counts)])
+    return by_word(batch, lambda row, count: _gains(batch, row, count, config.orders))
 
 
 def _gains(batch: Batch, row: int, count: int, orders: int) -> NDArray[np.float64]:

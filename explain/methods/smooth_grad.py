@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from explain.methods._gradients import check, gradient, parts, word_noise
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TASKS = ("classification", "tagging")
 HAS_COMPLETENESS = False
+COSTLY = True
 
 
 @dataclass(frozen=True)
@@ -37,25 +40,16 @@ class Config:
     noise: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 4096:
-            raise ValueError(f"samples is {self.samples}: give 1 to 4096")
-        if not 0 <= self.noise <= 1:
-            raise ValueError(f"noise is {self.noise}: give a share from 0 to 1, such as 0.1")
+        check(self.samples, self.noise, 0.1)
 
 
 def attribute(batch: Batch, config: Config) -> Tensor:
     """(b, t): difference to the baseline times the mean gradient, the embedding axis summed."""
     rngs = [np.random.default_rng(seed) for seed in batch.seeds]
-    texts, total = len(rngs), torch.zeros_like(batch.inputs)
-    at_once = max(1, batch.rows // texts)
-    for start in range(0, config.samples, at_once):
-        copies = min(at_once, config.samples - start)
+    total = torch.zeros_like(batch.inputs)
+    for _, copies in parts(batch, config.samples):
         points = torch.cat([batch.inputs + _noise(batch, rngs, config.noise) for _ in range(copies)])
-        points.requires_grad_(True)
-        repeated = (torch.cat([part] * copies) for part in (batch.targets, batch.others))
-        margins = batch.forward(points, batch.attention_mask.repeat(copies, 1), *repeated)
-        (gradient,) = torch.autograd.grad(margins.sum(), points)
-        total += gradient.view(copies, *total.shape).sum(0)
+        total += gradient(batch, points, copies).view(copies, *total.shape).sum(0)
     return ((batch.inputs - batch.baselines) * total).sum(-1) / config.samples
 
 
@@ -63,8 +57,6 @@ def _noise(batch: Batch, rngs: list[np.random.Generator], share: float) -> Tenso
     """(b, t, d), zero outside words; each text draws (words' pieces, d) from its own generator."""
     noise = torch.zeros_like(batch.inputs)
     for row, rng in enumerate(rngs):
-        inside = (batch.word_of[row] >= 0).to(noise.device)
-        pieces = batch.inputs[row, inside]
-        drawn = torch.from_numpy(rng.standard_normal(tuple(pieces.shape), dtype=np.float32)).to(noise.device)
-        noise[row, inside] = drawn * (share * (pieces.max() - pieces.min()))
+        inside, drawn = word_noise(batch, row, rng, share)
+        noise[row, inside] = drawn
     return noise

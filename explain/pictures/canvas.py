@@ -14,12 +14,25 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+
+class Scored(Protocol):
+    """Words in reading order with a score each, as an Attribution has them; dropped: words the model never saw."""
+
+    @property
+    def words(self) -> tuple[str, ...]: ...
+    @property
+    def scores(self) -> tuple[float, ...]: ...
+    @property
+    def dropped(self) -> int: ...
+
 
 SUPPORTS, AGAINST = "#2166ac", "#b35806"
 SUFFIXES = (".png", ".svg")
@@ -46,7 +59,10 @@ STYLE = f"""<style>
 .tb-grid caption {{ text-align: left; caption-side: bottom; padding-top: .4em; }}
 .tb-grid thead th {{ writing-mode: vertical-rl; transform: rotate(180deg); font-weight: 400; text-align: left;
   padding: .2em 0; unicode-bidi: isolate; }}
-.tb-grid tbody th {{ text-align: right; font-weight: 600; padding-right: .6em; white-space: nowrap; }}
+.tb-grid tbody th {{ text-align: right; font-weight: 600; padding-right: .6em; white-space: nowrap;
+  position: sticky; left: 0; z-index: 1; background: Canvas; }}
+.tb-grid + .tb-grid {{ margin-top: .8em; }}
+@media (max-width: 34em) {{ .tb-grid tbody th {{ white-space: normal; overflow-wrap: anywhere; max-width: 8em; }} }}
 .tb-grid td {{ position: relative; min-width: 2.9em; padding: .35em .2em; text-align: right;
   font-variant-numeric: tabular-nums; border: 1px solid color-mix(in srgb, currentColor 12%, transparent); }}
 .tb-grid td i {{ position: absolute; height: 3px; width: calc(var(--tb) * 100%); left: 0; }}
@@ -141,7 +157,8 @@ def drawn(figure: Figure, kind: str) -> bytes:
     with warnings.catch_warnings():
         # words in scripts the font lacks are drawn as boxes: a picture with a box beats no picture
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        with rc_context({"svg.hashsalt": "temperbench", "svg.fonttype": "path"}):
+        # hinted letters are some pixels wider, and a long name would run into the word behind it
+        with rc_context({"svg.hashsalt": "temperbench", "svg.fonttype": "path", "text.hinting": "none"}):
             figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
     return stream.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from explain.attribution import Attribution
 from explain.pictures.canvas import (
     AGAINST,
     KEY,
     LETTER,
     SUPPORTS,
+    Scored,
     blank_axes,
     escaped,
     letters,
@@ -26,7 +27,8 @@ from explain.pictures.canvas import (
 from explain.pictures.strips import shortened
 
 _CELL, _ROW, _PANEL = 0.46, 0.34, 26  # inches a cell and a row take, words side by side
-_NAME, _HEAD = 30, 18  # most letters of a row's name and of a word above its column
+_TABLE = 19  # words side by side in HTML, where a page is narrower than a sheet
+_NAME, _HEAD = 40, 18  # most letters of a row's name and of a word above its column
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Matrix:
         return max(abs(value) for values in rows for value in values) or 1.0
 
 
-def mitigation_grid(rows: Sequence[tuple[str, Attribution]], *, shared: bool = False) -> Matrix:
+def mitigation_grid(rows: Sequence[tuple[str, Scored]], *, shared: bool = False) -> Matrix:
     """The same sentence by several models, a row a model. Raises ValueError where the words differ.
 
     Each row has its own scale, because one model's logits are larger than another's without meaning more; `shared`
@@ -69,18 +71,34 @@ def mitigation_grid(rows: Sequence[tuple[str, Attribution]], *, shared: bool = F
     return Matrix(words, tuple(n for n, _ in rows), tuple(a.scores for _, a in rows), shared)
 
 
+def entity_name(words: Sequence[str], first: int, last: int, kind: str) -> str:
+    """`Bank of Italy (ORG)` for words first..last of a sentence; where these stand in it twice, also which word it is.
+
+    The name depends on nothing but the sentence, so the rows of several models can be matched by it.
+    """
+    own, size = list(words[first : last + 1]), last - first + 1
+    again = sum(list(words[at : at + size]) == own for at in range(len(words) - size + 1)) > 1
+    return f"{' '.join(own)} ({kind}{f', word {first + 1}' if again else ''})"
+
+
 def matrix_html(matrix: Matrix, caption: str = "") -> str:
-    """An HTML table without STYLE; everything escaped; a cell's value shows on hover."""
-    heads = "".join(f'<th scope="col">{escaped(word)}</th>' for word in matrix.words)
+    """HTML tables without STYLE, long sentences in several; everything escaped; a cell's value shows on hover."""
+    count = math.ceil(len(matrix.words) / _TABLE)
+    size = math.ceil(len(matrix.words) / count)  # tables of equal width, so that none holds a word or two
+    parts = [slice(start, start + size) for start in range(0, len(matrix.words), size)]
+    below = f"<caption>{escaped(f'{caption}; {_scales(matrix)}' if caption else _scales(matrix))}</caption>"
+    tables = [_table(matrix, part, below if part is parts[-1] else "") for part in parts]
+    return f'<div class="tb-scroll">{"".join(tables)}</div>'
+
+
+def _table(matrix: Matrix, part: slice, below: str) -> str:
+    heads = "".join(f'<th scope="col">{escaped(word)}</th>' for word in matrix.words[part])
     body = []
     for row, (name, values) in enumerate(zip(matrix.names, matrix.values, strict=True)):
-        cells = "".join(_cell(value, matrix.largest(row)) for value in values)
+        cells = "".join(_cell(value, matrix.largest(row)) for value in values[part])
         body.append(f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>')
-    below = f"<caption>{escaped(f'{caption}; {_scales(matrix)}' if caption else _scales(matrix))}</caption>"
-    return (
-        f'<div class="tb-scroll"><table class="tb-grid">{below}<thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
+    head = f"<thead><tr><td></td>{heads}</tr></thead>"
+    return f'<table class="tb-grid">{below}{head}<tbody>{"".join(body)}</tbody></table>'
 
 
 def _cell(value: float, largest: float) -> str:

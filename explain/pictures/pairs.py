@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.patches import Rectangle
 
-from explain.attribution import Attribution
 from explain.pictures.canvas import (
     KEY,
     LETTER,
+    Scored,
     blank_axes,
     draw_word,
     escaped,
@@ -28,7 +28,7 @@ GAP = "·"
 _COLUMNS, _LINE = 92, 0.95  # letters a line, inches a line of two words
 
 
-def aligned(before: Attribution, after: Attribution) -> list[Column]:
+def aligned(before: Scored, after: Scored) -> list[Column]:
     """Columns of (word of the text, word of its version, whether they differ); None where one side has no word."""
     matcher = SequenceMatcher(a=before.words, b=after.words, autojunk=False)
     columns: list[Column] = []
@@ -40,7 +40,7 @@ def aligned(before: Attribution, after: Attribution) -> list[Column]:
     return columns
 
 
-def attack_pair(before: Attribution, after: Attribution, names: tuple[str, str] = ("text", "attacked")) -> str:
+def attack_pair(before: Scored, after: Scored, names: tuple[str, str] = ("text", "attacked")) -> str:
     """Two attributions for one class as an HTML fragment without STYLE, on one scale; everything escaped."""
     largest = scale([("", before), ("", after)])
     parts = [f'<span><b class="tb-name">{escaped(names[0])}</b><b class="tb-name">{escaped(names[1])}</b></span>']
@@ -50,13 +50,13 @@ def attack_pair(before: Attribution, after: Attribution, names: tuple[str, str] 
     return f'<div class="tb-pair">{"".join(parts)}</div>'
 
 
-def _word(attribution: Attribution, place: int | None, largest: float) -> str:
+def _word(attribution: Scored, place: int | None, largest: float) -> str:
     if place is None:
         return f'<span class="tb-gap">{GAP}</span>'
     return word(attribution.words[place], attribution.scores[place], largest)
 
 
-def pair_csv(before: Attribution, after: Attribution) -> str:
+def pair_csv(before: Scored, after: Scored) -> str:
     """A line a column: word, score, edited word, edited score, changed; a gap is an empty cell."""
     rows: list[tuple[str | float, ...]] = []
     for left, right, edited in aligned(before, after):
@@ -67,9 +67,7 @@ def pair_csv(before: Attribution, after: Attribution) -> str:
     return to_csv(("word", "score", "edited word", "edited score", "changed"), rows)
 
 
-def save_pair(
-    before: Attribution, after: Attribution, path: Path, names: tuple[str, str] = ("text", "attacked")
-) -> Path:
+def save_pair(before: Scored, after: Scored, path: Path, names: tuple[str, str] = ("text", "attacked")) -> Path:
     """Draw the pair to a .png or .svg file; returns the path. Raises ValueError on another suffix."""
     largest = scale([("", before), ("", after)])
     label = max(map(letters, names)) + 2
@@ -96,7 +94,7 @@ def save_pair(
     return save(figure, path)
 
 
-def _lines(before: Attribution, after: Attribution, label: int) -> list[list[tuple[int, int, Column]]]:
+def _lines(before: Scored, after: Scored, label: int) -> list[list[tuple[int, int, Column]]]:
     """Columns with the letter they begin at and the letters they take, broken into lines."""
     lines: list[list[tuple[int, int, Column]]] = [[]]
     start = label

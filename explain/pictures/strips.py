@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from explain.attribution import Attribution
 from explain.pictures.canvas import (
     KEY,
     LETTER,
+    Scored,
     blank_axes,
     draw_word,
     escaped,
@@ -20,7 +20,7 @@ from explain.pictures.canvas import (
     write,
 )
 
-Row = tuple[str, Attribution]
+Row = tuple[str, Scored]
 
 _LINE, _COLUMNS = 0.42, 92  # inches a line, letters a line
 
@@ -31,7 +31,7 @@ def scale(rows: Sequence[Row]) -> float:
 
 
 def word_strips(rows: Sequence[Row], *, shared: bool = True) -> str:
-    """Rows of (name, Attribution) as one HTML fragment without STYLE; everything escaped.
+    """Rows of (name, attribution) as one HTML fragment without STYLE; everything escaped.
 
     shared: one scale for all rows, right for one explainer and model on several texts; False scales each row
     by itself, right for explainers whose units differ (`random` has none) and models whose logits do.
@@ -39,7 +39,7 @@ def word_strips(rows: Sequence[Row], *, shared: bool = True) -> str:
     return "\n".join(_strip(*row, scale(rows if shared else [row])) for row in rows)
 
 
-def word_strip(attribution: Attribution, name: str = "") -> str:
+def word_strip(attribution: Scored, name: str = "") -> str:
     """One attribution as an HTML fragment without STYLE; a word's value shows on hover."""
     return word_strips([(name, attribution)])
 
@@ -53,7 +53,7 @@ def word(text: str, score: float, largest: float) -> str:
     )
 
 
-def _strip(name: str, attribution: Attribution, largest: float) -> str:
+def _strip(name: str, attribution: Scored, largest: float) -> str:
     label = f'<span class="tb-name">{escaped(name)}</span>' if name else ""
     pairs = zip(attribution.words, attribution.scores, strict=True)
     words = " ".join(word(text, score, largest) for text, score in pairs)
@@ -72,12 +72,12 @@ def strips_csv(rows: Sequence[Row]) -> str:
 
 
 def save_strips(rows: Sequence[Row], path: Path, *, shared: bool = True) -> Path:
-    """Draw rows of (name, Attribution) to a .png or .svg file; returns the path. shared: see word_strips.
+    """Draw rows of (name, attribution) to a .png or .svg file; returns the path. shared: see word_strips.
 
     The same rows give the same bytes. Raises ValueError on another suffix or no rows.
     """
     if not rows:
-        raise ValueError("no rows to draw: give one (name, Attribution) at least")
+        raise ValueError("no rows to draw: give one (name, attribution) at least")
     lines = [(line, scale(rows if shared else [row])) for row in rows for line in _lines(*row)]
     width, height = _COLUMNS * LETTER + 0.4, _LINE * len(lines) + 0.45
     figure = new_figure(width, height)
@@ -94,7 +94,7 @@ def save_strips(rows: Sequence[Row], path: Path, *, shared: bool = True) -> Path
     return save(figure, path)
 
 
-def _lines(name: str, attribution: Attribution) -> list[list[tuple[int, str, float | None]]]:
+def _lines(name: str, attribution: Scored) -> list[list[tuple[int, str, float | None]]]:
     """Words with their columns, broken into lines; the name leads, without a score."""
     lines: list[list[tuple[int, str, float | None]]] = [[]]
     column = 0
@@ -105,7 +105,7 @@ def _lines(name: str, attribution: Attribution) -> list[list[tuple[int, str, flo
             lines.append([])
             column = 0
         lines[-1].append((column, shown, score))
-        column += letters(shown) + 1
+        column += letters(shown) + (2 if score is None else 1)
     return lines
 
 

@@ -1,7 +1,8 @@
-"""A victim that counts words of sentiment, and lexicons small enough to build in a test."""
+"""A victim that counts words of sentiment, small fine-tuned ones, and lexicons small enough to build in a test."""
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from attacks import lexicon
 from attacks.lexicon import Lexicon
 from attacks.outcome import Outcome, Sample
+from attacks.victim import Victim
 
 GOOD = frozenset(["good", "great", "fine", "superb", "loved"])
 BAD = frozenset(["bad", "awful", "dull", "boring", "hated"])
@@ -57,6 +59,80 @@ def made(status: str = "failed", **changes) -> Outcome:
         "error": "ValueError: no" if error else None,
     }
     return Outcome(**{**values, **changes})
+
+
+def timeless(outcomes: Sequence[Any]) -> dict[str, Any]:
+    """The Outcomes by id, without the one thing that differs from run to run."""
+    return {outcome.id: dataclasses.replace(outcome, seconds=0.0) for outcome in outcomes}
+
+
+def opened(folder: Path, texts: Sequence[tuple[str, int]], rate: float, passes: int, length: int) -> Victim:
+    """A model of the folder with two classes, fine-tuned on labelled texts of so many pieces, with its white box."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from attacks.white_box import WhiteBox
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def logits(rows: Sequence[str]) -> torch.Tensor:
+        batch = tokenizer(list(rows), padding=True, truncation=True, max_length=length, return_tensors="pt")
+        return model(**batch).logits
+
+    steps = torch.optim.AdamW(model.parameters(), lr=rate)
+    model.train()
+    for _ in range(passes):
+        for start in range(0, len(texts), 32):
+            rows = texts[start : start + 32]
+            steps.zero_grad()
+            said = logits([text for text, _ in rows])
+            torch.nn.functional.cross_entropy(said, torch.tensor([label for _, label in rows])).backward()
+            steps.step()
+    model.eval()
+
+    def predict(rows: Sequence[str]) -> np.ndarray:
+        with torch.inference_mode():
+            return logits(rows).numpy()
+
+    return Victim(predict, white_box=WhiteBox(model, tokenizer, length))
+
+
+def opened_on_films(resources: Any, passes: int, length: int) -> tuple[Victim, list[Sample]]:
+    """bert-tiny fine-tuned on 2,500 film reviews, and 250 reviews of its task's test split."""
+    from training import registry
+
+    task = registry.load("training.tasks", "movie_reviews").load(resources)
+    train, test = list(task.train), list(task.test)  # as they come they are sorted by label
+    random.Random(0).shuffle(train)
+    random.Random(0).shuffle(test)
+    victim = opened(resources.path("bert-tiny"), [(e.text, e.label) for e in train[:2500]], 5e-4, passes, length)
+    return victim, [Sample(e.id, e.text, e.label) for e in test[:250]]
+
+
+def right_ones(victim: Victim, samples: Sequence[Sample]) -> list[Sample]:
+    right = victim.logits([sample.text for sample in samples]).argmax(axis=1)
+    return [sample for sample, said in zip(samples, right, strict=True) if said == sample.label]
+
+
+@pytest.fixture(scope="session")
+def film_victim(resources) -> tuple[Victim, list[Sample]]:
+    """bert-tiny fine-tuned on film reviews for twenty seconds, and forty short reviews that it gets right."""
+    victim, reviews = opened_on_films(resources, passes=2, length=128)
+    short = [sample for sample in reviews if 5 <= len(sample.text.split()) <= 25]
+    right = right_ones(victim, short)
+    assert len(right) > 0.65 * len(short)
+    return victim, right[:40]
+
+
+@pytest.fixture(scope="session")
+def full_lexicon(resources) -> Lexicon:
+    built = resources.cache / "lexicon"
+    if not (built / "manifest.json").is_file():
+        pytest.skip("no lexicon is built beside the resources (temper fetch)")
+    return Lexicon(built)
 
 
 @pytest.fixture

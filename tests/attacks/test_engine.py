@@ -15,7 +15,7 @@ from attacks.engine import attack, fingerprint
 from attacks.lexicon import Lexicon, LexiconMissing
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
-from tests.attacks.conftest import SAMPLES, count_words
+from tests.attacks.conftest import SAMPLES, count_words, timeless
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -31,10 +31,6 @@ def run(world, samples=SAMPLES, predict=count_words, temperature=1.0, **options)
     recipe, lexicon = world
     settings = {"lexicon": lexicon, "budget_per_word": 20, "seed": 0, **options}
     return attack(Victim(predict, temperature), samples, recipe, **settings)
-
-
-def timeless(outcomes: list[Outcome]) -> dict[str, Outcome]:
-    return {outcome.id: dataclasses.replace(outcome, seconds=0.0) for outcome in outcomes}
 
 
 def test_every_kind_of_text_gets_a_consistent_outcome(world) -> None:

@@ -1,17 +1,15 @@
-"""Every recipe beyond the engine's own two: what it may change, its budget, its determinism, and that it bites."""
+"""What is special in the recipes for texts, and that each fools a real victim."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import itertools
-import random
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from attacks.engine import attack, fingerprint
+from attacks.engine import attack
 from attacks.lexicon import Lexicon, LexiconMissing
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
@@ -23,7 +21,6 @@ WORDS = ("random_synonym", "pwws", "textbugger", "textfooler_adjusted", "iga", "
 SEARCHES = ("kuleshov", "alzantot", "faster_alzantot", "pso")
 OTHERS = ("checklist", "input_reduction")  # they have their own tests: these samples hold no name, and one never fools
 RECIPES = (*BLIND, *CHARACTERS, *WORDS, *SEARCHES, *OTHERS)
-BITING = tuple(name for name in RECIPES if name not in (*BLIND, *OTHERS))
 
 SUBJECTS = ("movie", "film", "picture", "acting", "plot")
 TEN = tuple(
@@ -55,41 +52,10 @@ def run(small_lexicon: Lexicon):
     return attacked
 
 
-def timeless(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
-    return {outcome.id: dataclasses.replace(outcome, seconds=0.0) for outcome in outcomes}
-
-
-@pytest.mark.parametrize("recipe", BITING)
-def test_at_least_one_of_ten_falls(run, recipe: str) -> None:
-    outcomes = run(recipe)
-    fallen = [outcome for outcome in outcomes if outcome.status == "success"]
-    assert fallen
-    for outcome in fallen:
-        assert count_words([outcome.perturbed])[0].argmax() != outcome.label
-        assert 1 <= outcome.words_changed <= outcome.words
-
-
 def test_identity_changes_nothing_and_asks_once(run) -> None:
     for outcome in run("identity", ODD):
         right = count_words([outcome.text])[0].argmax() == outcome.label
         assert (outcome.status, outcome.queries) == ("failed" if right else "skipped", 1)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("budget", [1, 2, 30])
-def test_the_budget_is_kept_and_no_text_is_an_error(run, recipe: str, budget: int) -> None:
-    for outcome in run(recipe, ODD, budget_per_word=budget):
-        assert outcome.error is None
-        assert 1 <= outcome.queries <= max(1, budget * outcome.words)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_order_and_company_change_nothing(run, recipe: str) -> None:
-    whole = timeless(run(recipe, (*TEN, *ODD)))
-    shuffled = [*TEN, *ODD]
-    random.Random(1).shuffle(shuffled)
-    assert timeless(run(recipe, shuffled)) == whole
-    assert timeless(run(recipe, TEN[3:5])) == {sample.id: whole[sample.id] for sample in TEN[3:5]}
 
 
 @pytest.mark.parametrize("recipe", ["random_synonym", "textbugger", "bad_characters", "iga"])
@@ -111,19 +77,6 @@ def test_the_seed_is_what_a_random_recipe_draws_from(run, recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_an_error_of_the_victim_stays_in_its_example(run, recipe: str) -> None:
-    def fragile(texts):
-        if any("superb" in text.lower() for text in texts):
-            raise RuntimeError("the victim broke")
-        return count_words(texts)
-
-    broken, whole = timeless(run(recipe, SAMPLES, predict=fragile)), timeless(run(recipe, SAMPLES))
-    assert broken.pop("short").status == "error"
-    del whole["short"]
-    assert broken == whole
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_missing_part_of_the_lexicon_is_named_before_any_attack(stopword_lexicon: Lexicon, recipe: str) -> None:
     module = importlib.import_module(f"attacks.recipes.{recipe}")
     if set(module.NEEDS) <= {"stopwords"}:
@@ -131,17 +84,6 @@ def test_a_missing_part_of_the_lexicon_is_named_before_any_attack(stopword_lexic
     else:
         with pytest.raises(LexiconMissing, match="has no"):
             attack(Victim(count_words), TEN[:1], recipe, lexicon=stopword_lexicon, budget_per_word=5, seed=0)
-
-
-def test_every_recipe_says_what_it_is(small_lexicon: Lexicon) -> None:
-    prints = [fingerprint(recipe, small_lexicon, 20) for recipe in RECIPES]
-    assert len({str(sorted(found.items())) for found in prints}) == len(RECIPES)
-    for recipe in RECIPES:
-        module = importlib.import_module(f"attacks.recipes.{recipe}")
-        assert module.TASKS == ("classification",)
-        assert module.COMPONENTS in ("stock", "offline")
-        assert module.KIND
-        assert module.__doc__.splitlines()[0].endswith(".")
 
 
 def test_pruthi_makes_one_typo_inside_a_long_word(run) -> None:
@@ -231,66 +173,14 @@ def test_bad_characters_edits_few_words_and_bert_does_not_see_zero_width(run) ->
     assert bert.normalize_str("bоring") != "boring"
 
 
-@pytest.fixture(scope="module")
-def film_victim(resources):
-    """bert-tiny fine-tuned on 2,500 film reviews for twenty seconds, and forty short reviews that it gets right."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from training import registry
-
-    torch.set_num_threads(1)
-    task = registry.load("training.tasks", "movie_reviews").load(resources)
-    train, test = list(task.train), list(task.test)  # as they come they are sorted by label
-    random.Random(0).shuffle(train)
-    random.Random(0).shuffle(test)
-    folder = resources.path("bert-tiny")
-    torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(task.labels))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-
-    def logits(texts: Sequence[str]):
-        batch = tokenizer(list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
-        return model(**batch).logits
-
-    steps = torch.optim.AdamW(model.parameters(), lr=5e-4)
-    model.train()
-    for _ in range(2):
-        for start in range(0, 2500, 32):
-            rows = train[start : start + 32]
-            steps.zero_grad()
-            torch.nn.functional.cross_entropy(
-                logits([e.text for e in rows]), torch.tensor([e.label for e in rows])
-            ).backward()
-            steps.step()
-    model.eval()
-
-    def predict(texts: Sequence[str]) -> np.ndarray:
-        with torch.inference_mode():
-            return logits(texts).numpy()
-
-    test = [Sample(e.id, e.text, e.label) for e in test[:250] if 5 <= len(e.text.split()) <= 25]
-    right = predict([sample.text for sample in test]).argmax(1)
-    assert np.mean([said == sample.label for sample, said in zip(test, right, strict=True)]) > 0.65
-    return predict, [sample for sample, said in zip(test, right, strict=True) if said == sample.label][:40]
-
-
-@pytest.fixture(scope="module")
-def full_lexicon(resources) -> Lexicon:
-    built = resources.cache / "lexicon"
-    if not (built / "manifest.json").is_file():
-        pytest.skip("no lexicon is built beside the resources (temper fetch)")
-    return Lexicon(built)
-
-
 @pytest.mark.resources
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, film_victim, full_lexicon: Lexicon) -> None:
-    predict, reviews = film_victim
+    victim, reviews = film_victim
     # the strict recipe is meant to fail mostly: it flipped 5 of these 40
     chosen = reviews if recipe == "textfooler_adjusted" else reviews[:10]
-    outcomes = attack(Victim(predict), chosen, recipe, lexicon=full_lexicon, budget_per_word=20, seed=0)
+    outcomes = attack(Victim(victim.predict), chosen, recipe, lexicon=full_lexicon, budget_per_word=20, seed=0)
     assert [outcome.error for outcome in outcomes] == [None] * len(chosen)
     fallen = sum(outcome.status == "success" for outcome in outcomes)
     assert fallen == 0 if recipe == "identity" else fallen >= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from attacks.engine import attack
 from attacks.lexicon import Lexicon, LexiconMissing
@@ -18,7 +16,7 @@ from attacks.outcome import Outcome, Sample
 from attacks.recipes import embedding_pgd, hotflip
 from attacks.victim import Victim
 from attacks.white_box import WhiteBox
-from tests.attacks.conftest import SAMPLES, count_words
+from tests.attacks.conftest import SAMPLES, count_words, opened, opened_on_films, right_ones
 
 RECIPES = ("hotflip", "embedding_pgd")
 LENGTH = 48
@@ -33,42 +31,13 @@ ODD = (
 )
 
 
-def opened(folder: Path, texts: Sequence[tuple[str, int]], rate: float, passes: int) -> Victim:
-    """A model of the folder fine-tuned on labelled texts, with its white box."""
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-
-    def logits(rows: Sequence[str]) -> torch.Tensor:
-        batch = tokenizer(list(rows), padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
-        return model(**batch).logits
-
-    steps = torch.optim.AdamW(model.parameters(), lr=rate)
-    model.train()
-    for _ in range(passes):
-        for start in range(0, len(texts), 32):
-            rows = texts[start : start + 32]
-            steps.zero_grad()
-            said = logits([text for text, _ in rows])
-            torch.nn.functional.cross_entropy(said, torch.tensor([label for _, label in rows])).backward()
-            steps.step()
-    model.eval()
-
-    def predict(rows: Sequence[str]) -> np.ndarray:
-        with torch.inference_mode():
-            return logits(rows).numpy()
-
-    return Victim(predict, white_box=WhiteBox(model, tokenizer, LENGTH))
-
-
 @pytest.fixture(scope="module")
 def victim(tiny_model: Path) -> Victim:
     """It calls texts about a movie 0 and texts about a film 1, which are synonyms to the small lexicon."""
     words = ("boring", "dull", "awful", "bad", "good", "very", "really", "great")
     rng = random.Random(0)
     texts = [(f"the {('movie', 'film')[i % 2]} was {' '.join(rng.sample(words, 2))}", i % 2) for i in range(256)]
-    made = opened(tiny_model, texts, 2e-3, 3)
+    made = opened(tiny_model, texts, 2e-3, 3, LENGTH)
     assert (made.logits([s.text for s in TEN]).argmax(axis=1) == [s.label for s in TEN]).all()
     return made
 
@@ -83,10 +52,6 @@ def run(victim: Victim, small_lexicon: Lexicon, monkeypatch: pytest.MonkeyPatch)
         return attack(settings.pop("of"), samples, recipe, **settings)
 
     return attacked
-
-
-def timeless(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
-    return {outcome.id: dataclasses.replace(outcome, seconds=0.0) for outcome in outcomes}
 
 
 def test_hotflip_swaps_the_word_that_decides(run, victim: Victim) -> None:
@@ -189,23 +154,6 @@ def test_sharper_logits_hide_nothing(run, victim: Victim, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("budget", [1, 2, 30])
-def test_the_budget_is_kept_and_no_text_is_an_error(run, recipe: str, budget: int) -> None:
-    for outcome in run(recipe, ODD, budget_per_word=budget):
-        assert outcome.error is None
-        assert 1 <= outcome.queries <= max(1, budget * outcome.words)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_order_and_company_change_nothing(run, recipe: str) -> None:
-    whole = timeless(run(recipe, (*TEN, *ODD)))
-    shuffled = [*TEN, *ODD]
-    random.Random(1).shuffle(shuffled)
-    assert timeless(run(recipe, shuffled)) == whole
-    assert timeless(run(recipe, TEN[3:5])) == {sample.id: whole[sample.id] for sample in TEN[3:5]}
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_victim_without_gradients_is_refused_before_any_attack(run, recipe: str) -> None:
     with pytest.raises(ValueError, match=f"'{recipe}' needs the victim's gradients"):
         run(recipe, of=Victim(count_words))
@@ -221,26 +169,15 @@ def test_what_the_recipes_need_and_count(victim: Victim, stopword_lexicon: Lexic
 @pytest.mark.resources
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, real_victim, resources) -> None:
-    built = resources.cache / "lexicon"
-    if not (built / "manifest.json").is_file():
-        pytest.skip("no lexicon is built beside the resources (temper fetch)")
+def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, real_victim, full_lexicon: Lexicon) -> None:
     victim, reviews = real_victim
-    outcomes = attack(victim, reviews, recipe, lexicon=Lexicon(built), budget_per_word=50, seed=0)
+    outcomes = attack(victim, reviews, recipe, lexicon=full_lexicon, budget_per_word=50, seed=0)
     assert [outcome.error for outcome in outcomes] == [None] * 10
     assert sum(outcome.status == "success" for outcome in outcomes) >= 1
 
 
 @pytest.fixture(scope="module")
 def real_victim(resources) -> tuple[Victim, list[Sample]]:
-    """bert-tiny fine-tuned on 2,500 film reviews, and ten short reviews that it gets right."""
-    from training import registry
-
-    task = registry.load("training.tasks", "movie_reviews").load(resources)
-    train, test = list(task.train), list(task.test)  # as they come they are sorted by label
-    random.Random(0).shuffle(train)
-    random.Random(0).shuffle(test)
-    made = opened(resources.path("bert-tiny"), [(e.text, e.label) for e in train[:2500]], 5e-4, 1)
-    short = [Sample(e.id, e.text, e.label) for e in test[:250] if 8 <= len(e.text.split()) <= 25]
-    right = made.logits([sample.text for sample in short]).argmax(axis=1)
-    return made, [sample for sample, said in zip(short, right, strict=True) if said == sample.label][:10]
+    """bert-tiny fine-tuned on film reviews, and ten short ones that it gets right."""
+    victim, reviews = opened_on_films(resources, passes=1, length=LENGTH)
+    return victim, right_ones(victim, [one for one in reviews if 8 <= len(one.text.split()) <= 25])[:10]

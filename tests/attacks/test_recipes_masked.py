@@ -1,9 +1,8 @@
-"""The recipes of the masked language model: what they change, their budget, their determinism, and that they bite."""
+"""The recipes of the masked language model: what they change, and that each fools a real victim."""
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from attacks.lexicon import Lexicon, LexiconMissing, prepare_textattack
 from attacks.outcome import Outcome, Sample
 from attacks.victim import Victim
 from tests.attacks.conftest import count_words
-from tests.attacks.test_recipes import ODD, TEN, film_victim, full_lexicon, timeless  # noqa: F401 (fixtures)
+from tests.attacks.test_recipes import TEN
 
 RECIPES = ("bae", "bert_attack", "clare")
 
@@ -35,32 +34,6 @@ def textattack(masked_lexicon: Lexicon):
     from textattack.shared import AttackedText
 
     return AttackedText
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_at_least_one_of_ten_falls(run, recipe: str) -> None:
-    fallen = [outcome for outcome in run(recipe) if outcome.status == "success"]
-    assert fallen
-    for outcome in fallen:
-        assert count_words([outcome.perturbed])[0].argmax() != outcome.label
-        assert 1 <= outcome.words_changed <= outcome.words
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("budget", [1, 2, 30])
-def test_the_budget_is_kept_and_no_text_is_an_error(run, recipe: str, budget: int) -> None:
-    for outcome in run(recipe, ODD, budget_per_word=budget):
-        assert outcome.error is None
-        assert 1 <= outcome.queries <= max(1, budget * outcome.words)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_order_and_company_change_nothing(run, recipe: str) -> None:
-    whole = timeless(run(recipe, (*TEN, *ODD)))
-    shuffled = [*TEN, *ODD]
-    random.Random(1).shuffle(shuffled)
-    assert timeless(run(recipe, shuffled)) == whole
-    assert timeless(run(recipe, TEN[3:5])) == {sample.id: whole[sample.id] for sample in TEN[3:5]}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -156,10 +129,10 @@ def test_the_likeliest_candidates_come_first(masked_lexicon: Lexicon, textattack
 @pytest.mark.resources
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, film_victim, full_lexicon: Lexicon) -> None:  # noqa: F811
+def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, film_victim, full_lexicon: Lexicon) -> None:
     if masked_lm.manifest(masked_lm.beside(full_lexicon.folder)) is None:
         pytest.skip("no masked language model is built (temper fetch masked-lm)")
-    predict, reviews = film_victim
-    outcomes = attack(Victim(predict), reviews[:10], recipe, lexicon=full_lexicon, budget_per_word=20, seed=0)
+    victim, reviews = film_victim
+    outcomes = attack(Victim(victim.predict), reviews[:10], recipe, lexicon=full_lexicon, budget_per_word=20, seed=0)
     assert [outcome.error for outcome in outcomes] == [None] * 10
     assert sum(outcome.status == "success" for outcome in outcomes) >= 1

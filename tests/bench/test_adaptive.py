@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,16 @@ from bench.robustness.adaptive import RESTARTS, adapt
 from bench.robustness.attacking import outcome_table
 from bench.stages import Cell
 from tests.bench.conftest import attack_table, make_record
-from tests.bench.test_masking import calibrated, known_cell
+from tests.bench.test_masking import VICTIMS, calibrated, known_cell
 
 LOW = 2  # queries a word: too few for most texts, twice as many are enough for some
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Cell:
-    return known_cell("baseline", tmp_path, budget_per_word=LOW)
+    made = known_cell("baseline", tmp_path, budget_per_word=LOW)
+    made.__dict__["open_checkpoint"] = lambda: SimpleNamespace(logits=VICTIMS["baseline"])
+    return made
 
 
 def test_only_survivors_are_attacked_and_none_after_it_fell(cell: Cell) -> None:

@@ -17,6 +17,7 @@ from bench.explanations import agreement, edits, explained, marks
 from bench.keys import explain_key
 from bench.report import sections
 from bench.spec import Sizes, Spec
+from bench.store import columns_of
 from bench.work import Work
 from explain import metrics as scores
 from explain import stability
@@ -68,11 +69,11 @@ def test_edits_are_averaged_per_text_and_kind() -> None:
             "tau": [0.2, 0.4, None, -0.5, 0.5],
         }
     )
-    found = dict(explained.edits("ig", frame))
+    found = dict(explained.edits("ig", columns_of(frame)))
     assert found["typo_tau:ig"].ids == ("x",)
     assert found["typo_tau:ig"].top == pytest.approx([0.3])
     assert found["synonym_tau:ig"].top.tolist() == [-0.5, 0.5]
-    assert dict(explained.edits("ig", frame[:0])) == {}
+    assert dict(explained.edits("ig", columns_of(frame[:0]))) == {}
 
 
 def test_the_control_is_not_compared_with_itself() -> None:

@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import nltk.data
 import pytest
+from huggingface_hub import constants
 from rich.console import Console
 
-from attacks import lexicon, masked_lm
+from attacks import lexicon, masked_lm, originals
 from bench import cli, doctoring, fetching, keys, listing, plan, sources
 from bench.plan import Request
 from bench.robustness import components
+from tests.attacks import original_files
 from tests.bench.test_spec import spec
 from training import registry
 from training.errors import UserError
@@ -28,6 +31,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEMPERBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "250")
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever of the authors' this machine has, the tests do not see it."""
+    for name in ("TA_CACHE_DIR", "TFHUB_CACHE_DIR", "LTP_PATH"):
+        monkeypatch.setenv(name, str(tmp_path / "textattack"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "textattack"))
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "textattack")])
 
 
 def shown(**options) -> str:
@@ -59,7 +71,7 @@ def test_every_recipe_says_what_its_authors_use(name: str) -> None:
     found = registry.load("attacks.recipes", name)
     assert isinstance(getattr(found, "ORIGINAL", None), tuple), "give it ORIGINAL: names of resources, or () for none"
     assert set(found.ORIGINAL) <= set(components.HOW), "say in bench/robustness/components.py how to get it"
-    if found.COMPONENTS == UNTOUCHED:
+    if found.COMPONENTS in (UNTOUCHED, "original"):
         assert found.ORIGINAL == ()
 
 
@@ -76,9 +88,9 @@ def test_every_row_says_whether_the_recipe_runs_here(cache: Path, monkeypatch: p
 
 
 def test_verbose_adds_what_the_authors_use(cache: Path) -> None:
-    assert "Universal Sentence Encoder" not in shown()
+    assert "Paragram" not in shown()
     text = shown(verbose=True)
-    assert "Universal Sentence Encoder" in row(text, "textfooler")[4]
+    assert "counter-fitted Paragram vectors" in row(text, "textfooler")[4]
     assert row(text, "deepwordbug")[4] == "the same"
 
 
@@ -114,6 +126,46 @@ def test_asking_for_the_original_names_what_is_lacking_and_exits_2(cache, tmp_pa
     assert len(said.strip().splitlines()) == 1
     for resource in registry.load("attacks.recipes", "textfooler").ORIGINAL:
         assert f"{resource} ({components.HOW[resource]})" in said
+    with pytest.raises(UserError, match="'textfooler_original' cannot run here"):  # its file's name is no way round
+        components.recipe_named("textfooler_original")
+
+
+@pytest.fixture
+def theirs(bare: None, tmp_path: Path) -> None:
+    """The authors' vectors are on the machine, and nothing else of theirs."""
+    original_files.write_counter_fitted(tmp_path / "textattack")
+
+
+def test_the_original_runs_where_all_of_it_is_here(cache, theirs) -> None:
+    assert components.recipe_named("iga:original") == components.recipe_named("iga_original") == "iga_original"
+    assert components.recipe_named("iga_original:original") == "iga_original"
+    with pytest.raises(UserError, match="'textfooler:original'") as refused:
+        components.recipe_named("textfooler:original")
+    assert "it needs Universal Sentence Encoder (tensorflow and" in str(refused.value)  # the vectors are here
+    assert "Paragram" not in str(refused.value)
+    text = shown()
+    assert row(text, "iga_original")[1:4] == ["genetic", "original", "runnable here"]
+    assert row(text, "textfooler_original")[3] == ("needs perceptron, use: ask for it to see how")
+
+
+@pytest.mark.parametrize("name", ["pso", "clare", "checklist", "alzantot", "faster_alzantot", "hotflip", "entity_swap"])
+def test_what_cannot_be_opened_safely_is_refused_with_the_reason(name: str, cache, theirs) -> None:
+    with pytest.raises(UserError, match="not opened here: "):
+        components.recipe_named(f"{name}:original")
+
+
+def test_what_the_authors_use_is_in_the_spec_and_in_the_key(cache, theirs, tmp_path, tiny_model) -> None:
+    (job, *_) = plan.plan(_request(tmp_path, tiny_model, "iga:original", "deepwordbug"))
+    base, mine = job.spec.lexicon_fingerprint.split("+")
+    assert job.spec.recipes == ("iga_original", "deepwordbug")
+    assert mine == f"counter_fitted:{originals.fingerprint('counter_fitted')}"
+    assert keys.lexicon_of(job.spec, "iga_original") == job.spec.lexicon_fingerprint
+    assert keys.lexicon_of(job.spec, "deepwordbug") == base
+    first = keys.attack_key(job.spec, "iga_original", "raw")
+    path = originals.files("counter_fitted")[0]
+    path.write_text(path.read_text().replace("0.400000", "0.300000", 1))
+    (job, *_) = plan.plan(_request(tmp_path, tiny_model, "iga:original", "deepwordbug"))
+    assert keys.attack_key(job.spec, "iga_original", "raw") != first
 
 
 def _request(tmp_path: Path, model: Path, *recipes: str) -> Request:
@@ -172,6 +224,14 @@ def test_it_is_trained_from_training_texts_only(monkeypatch: pytest.MonkeyPatch,
     assert given["out"] == masked_lm.beside(tmp_path / "lexicon")
     assert given["texts"] == [example.text for example in task.train]
     assert given["held_out"] == [example.text for example in task.validation]
+
+
+def test_doctor_says_which_of_the_authors_components_are_here(cache, theirs) -> None:
+    console = Console(width=250)
+    with console.capture() as captured:
+        console.print(doctoring.table())
+    found = row(captured.get(), "the authors' own components")
+    assert found[1:] == ["counter_fitted", "ask for RECIPE:original to see how to get the others"]
 
 
 def test_doctor_says_how_to_get_it(cache: Path) -> None:

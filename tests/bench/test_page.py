@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import leaderboard, reading
+from bench import leaderboard
 from bench.report.page import examples, script, source, table, write
 from bench.report.page.budget import Budget, accuracy, grid
 from bench.report.page.health import Health, thin
@@ -121,6 +121,7 @@ def test_the_transfer_matrix_counts_by_donor(tmp_path: Path) -> None:
     part.add(3, tables)
     assert part.data() == {
         "donors": ["baseline", "fgm"],
+        "entities": False,
         "recipes": {"deepwordbug": {"3": [[1, 2], None]}, "textfooler": {"3": [[1, 1], [1, 2]]}},
     }
 
@@ -250,7 +251,7 @@ def test_an_empty_store_and_an_unreadable_table(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from bench import leaderboard, reading
+from bench import leaderboard
 from bench.speed import reporting
 from bench.report.page import write
 from bench.store import Store
@@ -282,21 +283,6 @@ def test_a_kill_at_any_moment_leaves_a_whole_page(filled: Fill, tmp_path: Path) 
     made(stores[1], folder)
     assert place_of(folder / "index.html").name == f"page-{write.digest(place_of(folder / 'index.html'))}"
     assert seen
-
-
-def test_any_number_of_workers_reads_the_same(filled: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = filled("r", {"baseline": {}, "fgm": STRONG}, seeds=2)
-    monkeypatch.setattr(reading, "CHUNK", 2)
-    alone, shared = (reading.read_all(store, workers) for workers in (1, 2))
-    assert (
-        [record for record, _ in alone]
-        == [record for record, _ in shared]
-        == [record.model_copy(update={"tables": {}}) for record in store]
-    )
-    for (_, first), (_, second) in zip(alone, shared, strict=True):
-        assert first.keys() == second.keys()
-        assert all(first[name].ids == second[name].ids for name in first)
-        assert all(np.array_equal(first[name].top, second[name].top, equal_nan=True) for name in first)
 
 
 def test_the_scale_records_are_in_the_real_schema(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from bench import leaderboard
 from bench.board import Board
+from bench.gate import releases
 from bench.report.page import write
 from bench.stats import Interval
 from bench.store import Store
@@ -65,8 +66,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Board]:
     """(index.html, its first board) of two boards: five arms of three seeds and a failed run; one arm."""
     store = Store(tmp_path_factory.mktemp("page") / "r", write=True)
     fill(store)
+    # a release on other data, without the arms that came later
+    older = Store(store.folder / releases.FOLDER / "v1", write=True)
+    for seed in range(3):
+        tables = make_tables("baseline", seed, n=200, attacked=TEXTS, accuracy=0.7, aua=RECIPES, raw_bonus=0.0, noise=0)
+        older.write(make_record("baseline", seed, fingerprints={"data": "e" * 64}), tables)
     boards = leaderboard.build(store)
-    return write.write(store, boards, store.folder / "out"), boards[0]
+    lines = releases.history(store.folder, boards)
+    return write.write(store, boards, store.folder / "out", lines), boards[0]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +95,7 @@ def opened(report: tuple[Path, Board], browser: Any) -> Iterator[Open]:
     def open_(context: dict[str, Any] | None = None, **state: str) -> Any:
         contexts.append(browser.new_context(**(context or {})))
         page = contexts[-1].new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(30_000)  # a busy machine may take 10 s to start a page
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda one: one.url.startswith(index.parent.as_uri()) or troubles.append(one.url))
@@ -117,7 +124,7 @@ def names(page: Any) -> list[str]:
     return page.eval_on_selector_all("table tbody th.name", "cells => cells.map(cell => cell.textContent)")
 
 
-VIEWS = ("table", "forest", "pareto", "budget", "health", "reliability", "transfer", "examples", "runs")
+VIEWS = ("table", "forest", "pareto", "budget", "health", "reliability", "transfer", "history", "examples", "runs")
 
 
 def test_a_heading_sorts_by_number_both_ways_and_unknown_stays_last(opened: Open, report: tuple[Path, Board]) -> None:
@@ -306,3 +313,20 @@ def test_the_policy_lets_nothing_else_run(report: tuple[Path, Board], browser: A
     refused = page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', error => error.name)")
     assert refused == "TypeError"
     page.close()
+
+
+def test_the_history_shows_each_release_and_what_is_not_comparable(opened: Open, report: tuple[Path, Board]) -> None:
+    page = opened(view="history")
+    assert "not comparable" in page.locator("p.warning").text_content()
+    marks = page.locator("figure:has(figcaption:has-text('clean accuracy')) .release")
+    assert marks.count() == 2
+    assert [("apart" in (mark.get_attribute("class") or "")) for mark in marks.all()] == [True, False]
+    marks.first.hover()
+    tip = page.locator("#tip").text_content()
+    assert "baseline, v1" in tip
+    assert "another data" in tip
+    page.locator("summary", has_text="History as a table").click()
+    row = page.locator("details tbody tr", has_text="clean accuracy").first
+    (older,) = leaderboard.build(Store(report[0].parent.parent / releases.FOLDER / "v1"))
+    value = older.arms[0].cells["clean_accuracy"].value  # type: ignore[union-attr]
+    assert row.locator("th, td").all_text_contents()[2:4] == ["v1", f"{100 * value:.1f}"]  # type: ignore[operator]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench import leaderboard, metrics, ranks, stats
 from bench.board import Arm, Board
-from bench.report import cards, formats
+from bench.report import cards, formats, terminal
 from bench.stats import Interval
 from bench.store import Store
 
@@ -45,6 +46,25 @@ def test_ranks_stand_in_every_format_alike(filled: Fill) -> None:
     rows = [r for r in csv.DictReader(io.StringIO(text["csv"])) if r["mitigation"] == first["mitigation"]]
     assert {(r["rank_best"], r["rank_worst"], r["group"]) for r in rows} == {("2", "3", "b")}
     assert f"| 2 [2, 3] | {first['mitigation']} |" in text["md"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_terminal_has_the_ranks_beside_the_rank(filled: Fill, width: int) -> None:
+    board, *_ = leaderboard.build(filled("r", {"baseline": {}, "fgm": STRONG, "eda": {}}, attacked=100))
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(terminal.verdict(board, width))
+    printed = console.export_text().splitlines()
+    assert max(map(len, printed)) <= width
+    lines = [line.split() for line in printed if line.strip()]
+    heads = next(line for line in lines if "ranks" in line)
+    assert heads[:2] == ["#", "ranks"]
+    shown = {line[2]: line[1] for line in lines if len(line) > 2 and line[2] in ("baseline", "fgm", "eda")}
+    assert shown == {"baseline": "2-3", "fgm": "1", "eda": "2-3"}
+
+
+def test_a_board_without_ranks_has_no_column_for_them(filled: Fill) -> None:
+    (board,) = leaderboard.build(filled("s", {"baseline": {}, "eda": {}}, seeds=1))
+    assert "ranks" not in [str(column.header) for column in terminal.verdict(board, 100).columns]
 
 
 def test_arms_without_a_rank_have_no_interval_either(filled: Fill) -> None:

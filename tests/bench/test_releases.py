@@ -12,6 +12,7 @@ from bench import leaderboard
 from bench.gate import bisection, checking, releases
 from bench.record import Record
 from bench.report import history
+from bench.report.page import history as page_history
 from bench.store import Store
 from tests.bench.conftest import make_record
 from tests.bench.test_gate import drop, edited
@@ -68,6 +69,16 @@ def test_history_is_in_order_and_says_what_is_not_comparable(filled: Fill, tmp_p
     assert [point.release for point in baseline.points] == ["v2", "v10", "now"]
     assert [point.apart for point in baseline.points] == [("data",), (), ()]
     assert [p.release for line in lines if line.arm == "fgm" for p in line.points][:2] == ["v10", "now"]
+    shown = page_history.data(boards[0], lines)
+    assert shown is not None
+    assert shown["releases"] == ["v2", "v10", "now"]
+    worst = shown["metrics"][0]
+    place = next(str(i) for i, arm in enumerate(boards[0].arms) if arm.label == "baseline")
+    assert [(point[0], point[4]) for point in worst["arms"][place]] == [(0, "data"), (1, None), (2, None)]
+    assert worst["arms"][place][-1][1:4] == pytest.approx(
+        [getattr(baseline.points[-1].interval, end) for end in ("value", "low", "high")], rel=1e-5
+    )
+    assert page_history.data(boards[0], []) is None
     drawn = history.write(lines, tmp_path / "out")
     assert len(drawn) == 2
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)

@@ -10,8 +10,9 @@ import pytest
 
 from bench import keys
 from bench.record import Record
-from bench.robustness import replay
-from bench.robustness.replay import Example, Score
+from bench.robustness import artefacts, replay
+from bench.robustness.artefacts import Example
+from bench.robustness.replay import Score
 from bench.spec import Spec
 from bench.store import Store
 from bench.work import RESULT
@@ -47,10 +48,10 @@ def results(tmp_path: Path, tiny_model: Path, sentiment_task: Any) -> tuple[Stor
 
 def test_what_is_written_is_read_again(results: tuple[Store, Record], tmp_path: Path) -> None:
     store, record = results
-    source = replay.open_source(store.folder, None)
+    source = artefacts.open_source(store.folder, None)
     assert source.file == store.folder / "adversarial.jsonl"
     assert [example.perturbed for example in source.examples] == list(TEXTS[:3])
-    assert replay.read(source.file) == source.examples
+    assert artefacts.read(source.file) == source.examples
     first = json.loads(source.file.read_text().splitlines()[0])
     assert next(iter(first)) == "schema_version"
     assert (first["schema_version"], first["task"], first["victim"], first["max_length"]) == (
@@ -60,16 +61,16 @@ def test_what_is_written_is_read_again(results: tuple[Store, Record], tmp_path: 
         32,
     )
     assert first["recipe"] == record.fingerprints["recipe:deepwordbug"]
-    one = replay.open_source(store.records / f"{record.spec_id}.json", tmp_path / "one.jsonl")
-    assert replay.read(tmp_path / "one.jsonl") == one.examples == source.examples
+    one = artefacts.open_source(store.records / f"{record.spec_id}.json", tmp_path / "one.jsonl")
+    assert artefacts.read(tmp_path / "one.jsonl") == one.examples == source.examples
 
 
 def test_strange_texts_survive_the_file(tmp_path: Path) -> None:
     known: dict[str, Any] = {"task": "t", "recipe": {"name": "r"}, "mode": "raw", "victim": "v", "max_length": 64}
     texts = ['a "quoted"\u2028line', "tab\tand\nnew line", "\x85 ünï \U0001f600"]
     rows = [Example(**known, id=str(i), text=text, perturbed=text[::-1], label=i) for i, text in enumerate(texts)]
-    replay.write(tmp_path / "a.jsonl", rows)
-    assert replay.read(tmp_path / "a.jsonl") == rows
+    artefacts.write(tmp_path / "a.jsonl", rows)
+    assert artefacts.read(tmp_path / "a.jsonl") == rows
 
 
 def test_scores_are_by_victim_and_recipe(tiny_model: Path, sentiment_task: Any) -> None:
@@ -112,7 +113,7 @@ def test_a_stored_attack_that_no_longer_fools_its_victim_is_exit_1(temper, resul
 
 def test_a_file_is_scored_on_another_checkpoint(temper, results, tmp_path: Path) -> None:  # noqa: F811
     store, _ = results
-    file = replay.open_source(store.folder, tmp_path / "a.jsonl").file
+    file = artefacts.open_source(store.folder, tmp_path / "a.jsonl").file
     (checkpoint,) = (store.folder / "work").glob("train-*")
     code, out, _ = temper("replay", str(file), "--model", str(checkpoint))
     assert code == 0
@@ -134,7 +135,8 @@ def test_a_missing_checkpoint_is_named(temper, results) -> None:  # noqa: F811
         ("", "is empty"),
         ("nonsense\n", "line 1 is no JSON object"),
         ("[1]\n", "line 1 is no JSON object"),
-        ('{"schema_version": 2}\n', "has schema 2, this suite reads 1"),
+        ('{"schema_version": 3}\n', "has schema 3, this suite reads 2"),
+        ('{"schema_version": 2}\n', "line 1 is no adversarial example"),
         ('{"task": "t"}\n', "line 1 is no adversarial example"),
     ],
 )
@@ -149,7 +151,7 @@ def test_a_bad_file_is_one_clear_line(temper, tmp_path: Path, text: str, expecte
 
 def test_what_cannot_be_replayed_is_exit_2(temper, results, tmp_path: Path) -> None:  # noqa: F811
     store, _ = results
-    file = str(replay.open_source(store.folder, tmp_path / "a.jsonl").file)
+    file = str(artefacts.open_source(store.folder, tmp_path / "a.jsonl").file)
     (tmp_path / "empty" / "records").mkdir(parents=True)
     for words, expected in (
         ((file,), "say what to score with --model"),

@@ -176,7 +176,7 @@ def test_the_terminal_cuts_nothing_at_any_width(filled: Fill, width: int) -> Non
     (board,) = leaderboard.build(store)
     lines = text.splitlines()
     for one in board.arms:
-        row = next(line for line in lines if re.match(rf"[\d—]+ +{one.label} ", line))
+        row = next(line for line in lines if re.match(rf"[\d—]+ +([\d—-]+ +)?{one.label} ", line))
         cells = sections.columns(board, one)
         assert cells["worst case, % ↑"].text in row
         assert cells["vs baseline, points"].text in row

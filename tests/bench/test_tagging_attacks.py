@@ -97,6 +97,22 @@ def test_every_record_holds_the_attacks_and_the_control_changes_nothing(finished
     assert fallen >= 1
 
 
+def test_every_record_is_swept_and_scored_on_the_sentences_of_the_others(finished: Path):
+    store = Store(finished)
+    donors: set[str] = set()
+    for record in store:
+        assert {record.stages[f"transfer:{recipe}"].status for recipe in ASKED} == {"ok"}
+        assert record.stages["sweep:ner_deepwordbug"].status == "ok"
+        assert set(store.tables(record, "sweep:ner_deepwordbug")["factor"]) == {0.05, 0.25, 1.0, 4.0, 20.0}
+        donors |= set(store.tables(record, "transfer:ner_deepwordbug")["donor"])
+    assert donors
+    assert donors <= {"baseline", "fgm"}
+    (board,) = leaderboard.build(store)
+    assert "entity_f1_sweep:ner_deepwordbug" in board.metrics
+    assert ("transfer_f1:ner_deepwordbug" in board.metrics) == ("baseline" in donors)
+    assert not [name for name in board.metrics if name.startswith(("transfer_accuracy", "transfer_f1_from"))]
+
+
 def test_tables_can_be_scored_again(finished: Path):
     store = Store(finished)
     for record in store:
@@ -170,7 +186,7 @@ def test_a_stored_success_must_fool_the_reloaded_checkpoint(finished: Path, ask)
         perturbed_predicted=("O",) * len(right.words),
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="1 of 1 stored adversarial sentences do not fool"):
-        tagging_attacks._still_fool(opened, [claimed])
+        tagging_attacks.still_fool(opened, [claimed])
 
 
 def attack_rows(*rows: tuple[str, int | None, int | None, int | None], changed: int = 2) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from explain.engine import explain
 from explain.faithfulness import faithfulness
 from explain.inputs import Explainable
 from explain.methods import integrated_gradients, random
+from explain.search import Search, best_gap
 from tests.explain.conftest import WORDS, sentences
 
 
@@ -52,6 +53,24 @@ def test_texts_of_one_explainer_do_not_disturb_another(bert: Explainable) -> Non
         assert one.dnaopc == pytest.approx(two.dnaopc, abs=1e-5)
         assert one.sufficiency == pytest.approx(two.sufficiency, abs=1e-6)
         assert one.forwards < two.forwards
+
+
+def test_the_best_order_is_looked_for_once_a_question(bert: Explainable, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+
+    def counting(margins: Callable, words: int, search: Search) -> tuple[float, float]:
+        searched.append(words)
+        return best_gap(margins, words, search)
+
+    monkeypatch.setattr("explain.faithfulness.best_gap", counting)
+    texts = ["good bad film plot not very dull", "the film is truly awful"]
+    made = [explain(bert, texts, method, targets=[0, 1]) for method in (integrated_gradients, random)]
+    together = faithfulness(bert, [*made[0], *made[1]])
+    assert sorted(searched) == [5, 7]
+    flipped = explain(bert, texts[:1], random, targets=[1])
+    faithfulness(bert, [made[0][0], flipped[0]])
+    assert sorted(searched) == [5, 7, 7, 7]  # another class is another question
+    assert [one.dnaopc for one in together[2:]] == pytest.approx([one.dnaopc for one in faithfulness(bert, made[1])])
 
 
 def test_masked_keeps_class_and_probabilities_by_hand(bag: Callable[..., Explainable]) -> None:

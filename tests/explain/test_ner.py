@@ -105,9 +105,9 @@ def test_several_entities_share_the_forward_passes(tagger: Explainable) -> None:
     rows: list[int] = []
 
     class Counting(Explainable):
-        def logits(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def logits(self, embeds: torch.Tensor, attention_mask: torch.Tensor, *places: torch.Tensor) -> torch.Tensor:
             rows.append(len(embeds))
-            return super().logits(embeds, attention_mask)
+            return super().logits(embeds, attention_mask, *places)
 
     model = Counting(tagger.module, tagger.tokenizer, 64)
     questions = asked(model, ["good", "bad", "film", "plot"], (0, 0), (1, 1), (2, 3))

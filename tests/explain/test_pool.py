@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast, RobertaConfig
+from transformers import RobertaForTokenClassification as RobertaTagger
 
-from explain import first_token
+from explain import last_layer
 from explain.engine import explain
 from explain.faithfulness import faithfulness
-from explain.inputs import Explainable, encode, frozen
+from explain.inputs import Explainable, encode, encode_words, frozen
 from explain.methods import input_x_gradient, kernel_shap, lime, occlusion
 from explain.methods._paths import clenshaw_curtis
 from explain.pool import Pool
+from explain.questions import Question
 from tests.explain.conftest import sentences
 
 
@@ -35,7 +38,7 @@ def test_answers_are_the_models_own(bert: Explainable) -> None:
     keep = np.array([[True, False, True], [False, False, False], [True, False, True]])
     with frozen(bert.module):
         pool = Pool(bert, batch_tokens=7)
-        found = pool.logits(encoded, keep)
+        found = pool.read(Question(encoded, (0,), (1,)), keep)[:, 0]
         ids = encoded.ids.clone()
         ids[encoded.word_of == 1] = bert.tokenizer.mask_token_id
         expected = bert.module(ids[None]).logits[0].detach()
@@ -49,7 +52,7 @@ def test_only_so_many_texts_are_kept(bert: Explainable) -> None:
     everything = np.ones((1, 1), dtype=bool)
     with frozen(bert.module):
         for text in ("good", "bad", "good", "film", "good", "bad"):
-            pool.logits(encode(bert, text), everything)
+            pool.read(Question(encode(bert, text), (0,), (1,)), everything)
     assert pool.rows == 4  # "bad" was let go when "film" came
     with pytest.raises(ValueError, match="give 1 or more"):
         Pool(bert, texts=0)
@@ -67,28 +70,79 @@ def test_the_short_last_layer_gives_the_models_logits_and_slopes(
     torch.manual_seed(3)
     embeds = torch.randn(3, 7, 32, requires_grad=True)
     for mask in (torch.ones(3, 7, dtype=torch.long), torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [1] * 2 + [0] * 5])):
-        assert first_token.fits(module, embeds.detach(), mask)
+        assert last_layer.fits(module, embeds.detach(), mask)
         whole = module(inputs_embeds=embeds, attention_mask=mask).logits
-        short = first_token.logits(module, embeds, mask)
+        short = last_layer.logits(module, embeds, mask)
         torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
         slopes = [torch.autograd.grad(logits[:, 0].sum(), embeds)[0] for logits in (whole, short)]
         torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_taggers_short_last_layer_gives_its_logits_and_slopes_where_they_are_read(kind: str, attention: str) -> None:
+    torch.manual_seed(2)
+    config, module = (BertConfig, BertForTokenClassification) if kind == "bert" else (RobertaConfig, RobertaTagger)
+    tagger = module(
+        config(
+            vocab_size=20, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+            num_labels=5, initializer_range=0.2, attn_implementation=attention,
+        )
+    ).eval()  # fmt: skip
+    embeds, places = torch.randn(2, 7, 32, requires_grad=True), torch.tensor([[1, 3, 1], [2, 0, 3]])
+    for mask in (torch.ones(2, 7, dtype=torch.long), torch.tensor([[1] * 7, [1] * 4 + [0] * 3])):
+        assert last_layer.fits(tagger, embeds.detach(), mask, places)
+        assert not last_layer.fits(tagger, embeds.detach(), mask)  # every place is read: nothing to shorten
+        whole = tagger(inputs_embeds=embeds, attention_mask=mask).logits
+        whole = torch.stack([row[own] for row, own in zip(whole, places, strict=True)])
+        short = last_layer.logits(tagger, embeds, mask, places)
+        torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
+        slopes = [torch.autograd.grad(logits[..., 0].sum(), embeds)[0] for logits in (whole, short)]
+        torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-4)
+
+
+def test_questions_about_one_text_share_what_is_run_at_all_their_places(wordpiece: PreTrainedTokenizerFast) -> None:
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(wordpiece), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32, num_labels=4, initializer_range=0.2,
+    )  # fmt: skip
+    model = Explainable(BertForTokenClassification(config).eval(), wordpiece, 32)
+    encoded = encode_words(model, ["good", "bad", "film", "plot"])
+    one, two = Question(encoded, (0,), (1,), (3,)), Question(encoded, (1, 2), (0, 1), (1, 3))
+    keep = np.array([[True, False, True, True], [False] * 4])
+    with frozen(model.module):
+        pool = Pool(model)
+        pool.expect([one, two])
+        found = [pool.read(question, keep) for question in (one, two)]
+        assert (pool.rows, pool.asked) == (2, 4)
+        ids = torch.where(torch.tensor([[0, 0, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0]]) == 1, model.mask_id, encoded.ids)
+        whole = model.module(ids).logits.detach().double().numpy()
+        # a place nobody spoke of: the text is run again, and the answers stay
+        late = pool.read(Question(encoded, (0,), (1,), (2,)), keep)
+        again = pool.read(one, keep)
+    np.testing.assert_allclose(found[0], whole[:, [3]], atol=1e-5)
+    np.testing.assert_allclose(found[1], whole[:, [1, 3]], atol=1e-5)
+    np.testing.assert_allclose(late, whole[:, [2]], atol=1e-5)
+    np.testing.assert_allclose(again, found[0], atol=1e-6)
+    assert pool.rows == 4
+    assert model._decided == {"places": True}
+
+
 def test_a_changed_layer_is_run_as_it_is(bert: Explainable) -> None:
-    assert first_token.known(bert.module)
+    assert last_layer.known(bert.module)
     text = ["good bad film"]
     before = explain(bert, text, input_x_gradient, targets=[0])[0]
     last = bert.module.bert.encoder.layer[-1]
     handle = last.output.register_forward_hook(lambda *given: given[2] * 1.5)
-    assert not first_token.known(bert.module)
+    assert not last_layer.known(bert.module)
     hooked = explain(Explainable(bert.module, bert.tokenizer, 64), text, input_x_gradient, targets=[0])[0]
     assert hooked.margin != pytest.approx(before.margin, abs=1e-4)
     handle.remove()
-    assert first_token.known(bert.module)
+    assert last_layer.known(bert.module)
     plain = last.forward
     last.forward = lambda *given, **named: plain(*given, **named)
-    assert not first_token.known(bert.module)
+    assert not last_layer.known(bert.module)
 
 
 def test_clenshaw_curtis_is_exact_for_its_degree_and_nested() -> None:
@@ -106,9 +160,9 @@ def test_texts_of_many_lengths_in_small_forwards_change_nothing(bert: Explainabl
     rows: list[tuple[int, int]] = []
 
     class Counting(Explainable):
-        def logits(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def logits(self, embeds: torch.Tensor, attention_mask: torch.Tensor, *places: torch.Tensor) -> torch.Tensor:
             rows.append((embeds.shape[0] * embeds.shape[1], int((attention_mask == 0).sum())))
-            return super().logits(embeds, attention_mask)
+            return super().logits(embeds, attention_mask, *places)
 
     counting = Counting(bert.module, bert.tokenizer, 64)
     small = explain(counting, texts, integrated_gradients, batch_tokens=200)

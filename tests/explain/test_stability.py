@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from explain import stability
 from explain.stability import Drift
@@ -82,3 +83,22 @@ def test_methods_agree_without_the_controls() -> None:
 
 def test_the_randomisation_gate() -> None:
     assert [stability.passes_randomisation(tau) for tau in (0.5, 0.51, -0.9, None)] == [True, False, True, None]
+
+
+def test_rank_agreement_is_scipys_with_ties_and_without() -> None:
+    rng = np.random.default_rng(3)
+    for words in (3, 4, 17, 120):
+        for levels in (2, 5, 1000):
+            one, two = rng.integers(0, levels, (2, words)) / 7.0
+            expected = kendalltau(one, two, variant="b").statistic
+            found = stability.rank_agreement(one.tolist(), two.tolist())
+            assert (found is None) == bool(np.isnan(expected))
+            assert found is None or found == pytest.approx(expected, abs=1e-12)
+
+
+def test_known_places_take_the_place_of_alignment() -> None:
+    words, edited = ("so", "so", "fine", "film", "so"), ("so", "very", "fine", "film", "so")
+    before, after = [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 9.0, 3.0, 4.0, 0.5]
+    found = stability.drift(words, before, edited, after, [(0, 0), (2, 2), (3, 3), (4, 4)])
+    # of the six pairs of (1, 3, 4, 5) and (1, 3, 4, 0.5) the last word's three are turned round
+    assert (found.tau, found.words, found.coverage) == (pytest.approx(0.0), 4, 0.8)

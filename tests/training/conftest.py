@@ -1,4 +1,4 @@
-"""What training tests share: a context maker for the tiny model."""
+"""What training tests share: a context maker for the tiny model, stacks of mitigations, and looks at weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+
+from training import registry
+from training.stack import Mitigation, Stack
 
 # the toy task's words as the VADER lexicon has them: word, mean, standard deviation, ratings
 SENTIMENT = "".join(
@@ -16,6 +20,29 @@ SENTIMENT = "".join(
         "bad": -2.5, "awful": -2.0, "dull": -1.7, "poor": -2.1, "boring": -1.3,
     }.items()
 )  # fmt: skip
+
+
+def stack_of(*names: str, **config) -> Stack:
+    """These mitigations with their defaults, the last one with `config`."""
+    chosen = []
+    for name in names:
+        plugin = registry.load("training.mitigations", name)
+        settings = registry.configure(plugin, config if len(chosen) == len(names) - 1 else {})
+        chosen.append(Mitigation(name, plugin, settings))
+    return Stack(chosen)
+
+
+def without_dropout(module: torch.nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+        if hasattr(part, "dropout_prob"):
+            part.dropout_prob = 0.0
+
+
+def weights(module: torch.nn.Module) -> torch.Tensor:
+    """A copy of all parameters in one row."""
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
 def toy_vectors():

@@ -9,6 +9,7 @@ import re
 import pytest
 import torch
 
+from tests.training.conftest import stack_of, weights, without_dropout
 from training import registry
 from training.errors import UserError
 from training.loop import Session, fine_tune
@@ -21,14 +22,6 @@ FAMILIES = {"reference", "gradients", "adversarial", "generalisation", "efficien
 # early_stopping: of one epoch, the best is the last; adversarial_augmentation: the plain model is still constant, so no
 # text fools it; hard_labels: changes what the model answers, no weight
 CHANGES_NOTHING_HERE = {"baseline", "early_stopping", "adversarial_augmentation", "hard_labels"}
-
-
-def stack_of(*names: str, **config) -> Stack:
-    chosen = []
-    for name in names:
-        plugin = registry.load("training.mitigations", name)
-        chosen.append(Mitigation(name, plugin, registry.configure(plugin, config if len(names) == 1 else {})))
-    return Stack(chosen)
 
 
 def test_the_registry_found_them():
@@ -75,14 +68,11 @@ def test_two_steps_deterministic_and_different_from_the_baseline(
         classifier, context = make_context(task, epochs=1, clip_norm=0.05)
         return fine_tune(classifier, stack, context)
 
-    def weights(trained) -> torch.Tensor:
-        return torch.cat([p.detach().flatten() for p in trained.classifier.module.parameters()])
-
     trained = train(stack_of(name))
-    first = weights(trained)
+    first = weights(trained.classifier.module)
     assert torch.isfinite(first).all()
-    assert torch.equal(first, weights(train(stack_of(name))))
-    plain = weights(train(Stack([])))
+    assert torch.equal(first, weights(train(stack_of(name)).classifier.module))
+    plain = weights(train(Stack([])).classifier.module)
     assert torch.equal(first, plain) == (name in CHANGES_NOTHING_HERE)
     _counts_as_declared(plugin, trained.summary)
     _reopens(trained.classifier, task, tmp_path)
@@ -174,10 +164,7 @@ def test_backpropagating_loss_goes_outermost():
 
 def test_fgm_gradient_is_the_sum_of_clean_and_perturbed(make_context, sentiment_task):
     classifier, context = make_context(sentiment_task(train=16))
-    classifier.module.config.hidden_dropout_prob = 0.0
-    for part in classifier.module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
+    without_dropout(classifier.module)
     session = Session(classifier, stack_of("fgm", epsilon=0.5), context)
     state, batch = session.state, next(session.batches())
     weight = state.module.classifier.weight

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.training.conftest import stack_of, weights, without_dropout
 from training import registry
 from training.errors import UserError
 from training.hooks import IGNORE, Batch, Output
@@ -16,27 +17,7 @@ from training.loop import Session, fine_tune
 from training.mitigations import _networks, _teacher, defensive_distillation, distill, gan_perturbation
 from training.model import open_classifier
 from training.passes import Passes
-from training.stack import Mitigation, Stack
-
-
-def stack_of(*names: str, **config) -> Stack:
-    chosen = []
-    for name in names:
-        plugin = registry.load("training.mitigations", name)
-        chosen.append(Mitigation(name, plugin, registry.configure(plugin, config if len(names) == 1 else {})))
-    return Stack(chosen)
-
-
-def without_dropout(module: torch.nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-        if hasattr(part, "dropout_prob"):
-            part.dropout_prob = 0.0
-
-
-def weights(module: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()]).clone()
+from training.stack import Stack
 
 
 def taught(logits: torch.Tensor) -> SimpleNamespace:

@@ -21,12 +21,11 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from training import registry
+from tests.training.conftest import stack_of
 from training.errors import UserError
 from training.loop import Session, fine_tune
 from training.mitigations import adapter, linear_probe_then_finetune, prefix, prompt_tuning
 from training.model import open_classifier
-from training.stack import Mitigation, Stack
 
 SIZES = {"vocab_size": 100, "max_position_embeddings": 40}
 BERT_LIKE = SIZES | {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -46,14 +45,6 @@ def encoder(kind: str) -> torch.nn.Module:
     torch.manual_seed(0)
     made, config = KINDS[kind]
     return made(config).eval()
-
-
-def stack_of(*names: str, **config) -> Stack:
-    chosen = []
-    for name in names:
-        plugin = registry.load("training.mitigations", name)
-        chosen.append(Mitigation(name, plugin, registry.configure(plugin, config if len(names) == 1 else {})))
-    return Stack(chosen)
 
 
 def texts() -> dict[str, torch.Tensor]:

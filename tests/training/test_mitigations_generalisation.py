@@ -11,20 +11,15 @@ import pytest
 import torch
 from seqeval.scheme import IOB2, Entities
 
-from training import registry
+from tests.training.conftest import stack_of
 from training.errors import UserError
 from training.hooks import IGNORE, Batch, Output
 from training.loop import Coded, Session, collate, fine_tune
 from training.mitigations import _masked_language, group_dro, intermediate_task, jtt, tapt, tmix
 from training.mitigations import label_preserving_ner_augmentation as augmentation
 from training.model import open_classifier
-from training.stack import Mitigation, Stack
+from training.stack import Stack
 from training.task import Example, tagged
-
-
-def stack_of(*names: str, **config) -> Stack:
-    loaded = [(name, registry.load("training.mitigations", name)) for name in names]
-    return Stack([Mitigation(name, plugin, registry.configure(plugin, config)) for name, plugin in loaded])
 
 
 def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

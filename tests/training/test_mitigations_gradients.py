@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn.functional import kl_div
 
-from tests.training.test_mitigations_known_answers import linear_world, without_dropout
-from tests.training.test_mitigations_known_weights import stack_of
+from tests.training.conftest import stack_of, without_dropout
+from tests.training.test_mitigations_known_answers import linear_world
 from training.errors import UserError
 from training.hooks import IGNORE, Output, cross_entropy
 from training.loop import Session, fine_tune, score

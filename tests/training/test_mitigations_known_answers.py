@@ -9,24 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training import registry
+from tests.training.conftest import stack_of, without_dropout
 from training.hooks import Batch, Output
 from training.loop import Session
-from training.mitigations import cutoff, freelb, label_smoothing, masked_fine_tuning, pgd, r_drop, vat
-from training.stack import Mitigation, Stack
-
-
-def stack_of(name: str, **config) -> Stack:
-    plugin = registry.load("training.mitigations", name)
-    return Stack([Mitigation(name, plugin, registry.configure(plugin, config))])
-
-
-def without_dropout(module: torch.nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-        if hasattr(part, "dropout_prob"):
-            part.dropout_prob = 0.0
+from training.mitigations import _embedding_ball, cutoff, label_smoothing, masked_fine_tuning, pgd, r_drop, vat
+from training.stack import Stack
 
 
 def linear_world(words=((0, 1, 1, 1, 0), (0, 1, 1, 0, 0)), hidden: int = 3):
@@ -80,7 +67,7 @@ def test_pgd_stays_in_the_ball_and_off_special_tokens():
 
 def test_projection_shortens_only_what_is_too_long():
     rows = torch.tensor([[[3.0, 4.0]], [[0.3, 0.4]], [[0.0, 0.0]]])
-    assert torch.allclose(pgd._project(rows, 1.0), torch.tensor([[[0.6, 0.8]], [[0.3, 0.4]], [[0.0, 0.0]]]))
+    assert torch.allclose(_embedding_ball.project(rows, 1.0), torch.tensor([[[0.6, 0.8]], [[0.3, 0.4]], [[0.0, 0.0]]]))
 
 
 def test_vat_finds_the_dominant_direction_of_a_logistic_model():
@@ -108,7 +95,7 @@ def test_freelb_accumulates_the_mean_gradient_of_its_steps(make_context, sentime
 
     mask = batch.word_mask[..., None]
     state.generator.manual_seed(7)
-    shift = freelb._start(state, batch, 0.3)
+    shift = _embedding_ball.start(state, batch, 0.3)
     assert (shift.flatten(1).norm(dim=1) <= 0.3).all()
     losses, gradients = [], []
     for _ in range(3):

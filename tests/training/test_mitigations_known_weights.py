@@ -10,22 +10,14 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from training import registry
+from tests.training.conftest import stack_of
 from training.errors import UserError
 from training.hooks import Settings, cross_entropy
 from training.loop import Session, fine_tune
 from training.mitigations import aeda, clip_value, grad_normalise, mixout, no_bias_correction
 from training.model import open_classifier
-from training.stack import Mitigation, Stack
 
 SETTINGS = Settings(learning_rate=0.1, epochs=1)
-
-
-def stack_of(*names: str, **config) -> Stack:
-    plugins = [registry.load("training.mitigations", name) for name in names]
-    last = len(names) - 1
-    configs = [registry.configure(p, config if i == last else {}) for i, p in enumerate(plugins)]
-    return Stack([Mitigation(name, p, c) for name, p, c in zip(names, plugins, configs, strict=True)])
 
 
 def with_gradient(*rows: list[float]):

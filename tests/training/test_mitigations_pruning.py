@@ -8,27 +8,11 @@ import itertools
 import pytest
 import torch
 
-from training import registry
+from tests.training.conftest import stack_of, without_dropout
 from training.loop import Session, fine_tune
-from training.mitigations import _pruning, magnitude_pruning, movement_pruning, two_four_sparsity
+from training.mitigations import _gradual, _pruning, magnitude_pruning, movement_pruning, two_four_sparsity
 from training.model import open_classifier
-from training.stack import Mitigation, Stack
-
-
-def stack_of(*names: str, **config) -> Stack:
-    chosen = []
-    for name in names:
-        plugin = registry.load("training.mitigations", name)
-        chosen.append(Mitigation(name, plugin, registry.configure(plugin, config if len(names) == 1 else {})))
-    return Stack(chosen)
-
-
-def without_dropout(module: torch.nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-        if hasattr(part, "dropout_prob"):
-            part.dropout_prob = 0.0
+from training.stack import Stack
 
 
 @pytest.mark.parametrize("name", ["magnitude_pruning", "movement_pruning", "two_four_sparsity"])
@@ -52,7 +36,7 @@ def blocks(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def test_cubic_schedule_by_hand():
     def share(done: int) -> float:
-        return _pruning.share_at(done, 100, 0.8, 0.2, 0.6)
+        return _gradual.share_at(done, 100, 0.8, 0.2, 0.6)
 
     assert [share(done) for done in (0, 20, 60, 100)] == [0, 0, 0.8, 0.8]
     assert share(30) == pytest.approx(0.8 * (1 - 0.75**3))
@@ -66,7 +50,7 @@ def test_keep_largest_by_sorting():
         order = sorted(range(63), key=lambda i: float(ranking.flatten()[i]))
         expected = torch.ones(63, dtype=torch.bool)
         expected[order[: round(share * 63)]] = False
-        assert torch.equal(_pruning.keep_largest(ranking, share).flatten(), expected)
+        assert torch.equal(_gradual.keep_largest(ranking, share).flatten(), expected)
 
 
 @pytest.mark.parametrize("patience", [None, 1])
@@ -144,7 +128,7 @@ def test_movement_scores_by_hand_over_two_steps():
     # S = -(1 * 3, 2 * -4); both weights move: 3 - 0.5 * 1, -4 - 0.5 * 2
     assert holder.scores.tolist() == [[-3.0, 8.0]]
     assert weight.tolist() == [[2.5, -5.0]]
-    holder.mask.copy_(_pruning.keep_largest(holder.scores, 0.5))
+    holder.mask.copy_(_gradual.keep_largest(holder.scores, 0.5))
     assert layer.weight.tolist() == [[0.0, -5.0]]
     step((-4.0, 1.0))
     # the masked weight stands still, but its score moves on with the gradient it would have had: -3 + 4 * 2.5
@@ -155,7 +139,7 @@ def test_movement_scores_by_hand_over_two_steps():
     assert holder.scores.tolist() == [[17.0, 18.5]]
     step((0.0, -1.0))
     assert holder.scores.tolist() == [[17.0, 18.5 - 6.0]]
-    holder.mask.copy_(_pruning.keep_largest(holder.scores, 0.5))
+    holder.mask.copy_(_gradual.keep_largest(holder.scores, 0.5))
     assert layer.weight.tolist() == [[2.5, 0.0]]
 
 
@@ -181,7 +165,7 @@ def test_movement_scores_in_training_are_those_of_the_masked_model(make_context,
         session.step(batch)
     for name, (_, holder) in held.items():
         assert torch.allclose(holder.scores, expected[name], atol=1e-7)
-        assert torch.equal(holder.mask, _pruning.keep_largest(holder.scores, 0.5))
+        assert torch.equal(holder.mask, _gradual.keep_largest(holder.scores, 0.5))
 
 
 @pytest.mark.parametrize("width", [4, 8, 11])

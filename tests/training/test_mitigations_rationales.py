@@ -8,21 +8,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training import registry
+from tests.training.conftest import stack_of, without_dropout
 from training.errors import UserError
 from training.hooks import Batch, Output
 from training.loop import Session, collate, encode, fine_tune
 from training.mitigations import _rationales, attention_supervision, attribution_prior, rationale_loss
 from training.resources import MissingResource
-from training.stack import Mitigation, Stack
+from training.stack import Stack
 from training.task import classified, tagged
 
 LOSSES = ("rationale_loss", "attribution_prior", "attention_supervision")
-
-
-def stack_of(*names: str, **config) -> Stack:
-    plugins = {name: registry.load("training.mitigations", name) for name in names}
-    return Stack([Mitigation(name, plugin, registry.configure(plugin, config)) for name, plugin in plugins.items()])
 
 
 def linear_world(rationale=((0, 1, 0, 0, 0), (0, 0, 0, 0, 0), (0, 0, 1, 0, 0))):
@@ -57,9 +52,7 @@ def decided(classifier) -> None:
     with torch.no_grad():
         classifier.module.classifier.weight *= 30
         classifier.module.classifier.bias[0] += 2
-    for part in classifier.module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
+    without_dropout(classifier.module)
 
 
 @pytest.fixture

@@ -10,31 +10,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training import registry
+from tests.training.conftest import stack_of, without_dropout
 from training.errors import UserError
 from training.hooks import IGNORE, Batch, Context
 from training.loop import Session, fine_tune
 from training.mitigations import _substitutes, a2t, adversarial_augmentation, ascc, freelb_pp, random_synonyms
-from training.stack import Mitigation, Stack
+from training.stack import Stack
 
 SUBJECTS, GOOD, BAD = ("film", "movie", "plot"), ("good", "fine", "great"), ("bad", "poor", "dull")
 MEANING = {word: group for group in (SUBJECTS, GOOD, BAD) for word in group}
-
-
-def stack_of(*names: str, **config) -> Stack:
-    chosen = []
-    for name in names:
-        plugin = registry.load("training.mitigations", name)
-        chosen.append(Mitigation(name, plugin, registry.configure(plugin, config if len(names) == 1 else {})))
-    return Stack(chosen)
-
-
-def without_dropout(module: torch.nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-        if hasattr(part, "dropout_prob"):
-            part.dropout_prob = 0.0
 
 
 def number(one: torch.Tensor) -> float:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from training import loop, registry, span_head
+from tests.training.conftest import stack_of, weights
+from training import loop, span_head
 from training.alignment import IGNORE
 from training.errors import UserError
 from training.hooks import Batch, State, cross_entropy
@@ -20,22 +21,13 @@ from training.loop import fine_tune
 from training.model import open_classifier
 from training.ner_metrics import spans
 from training.span_head import SpanHead, decode, entities, span_labels, widest
-from training.stack import Mitigation, Stack
+from training.stack import Stack
 from training.task import tagged
 
 LABELS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 NONE, LOC, PER = 0, 1, 2
 # [CLS] word0 (2 pieces) word1 word2 (2 pieces) word3 [SEP]: first pieces 1, 3, 4, 6
 PIECES = (None, 0, 0, 1, 2, 2, 3, None)
-
-
-def stack_of(*names: str) -> Stack:
-    plugins = [(name, registry.load("training.mitigations", name)) for name in names]
-    return Stack([Mitigation(name, plugin, registry.configure(plugin, {})) for name, plugin in plugins])
-
-
-def weights(module: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
 def labelled(tags: list[int], width: int, pieces=PIECES) -> dict[tuple[int, int], int]:

@@ -6,10 +6,24 @@ A shift is (n, length, hidden) and 0 outside words. Norms are taken over the who
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
 from training.hooks import IGNORE, Batch, Forward, Output, State
+
+
+def check_lengths(config: Any, *names: str) -> None:
+    """Raises ValueError where a setting that is the length of a shift does not lie in 0 < length < 1000."""
+    for name in names:
+        if not 0 < getattr(config, name) < 1e3:
+            raise ValueError(f"{name} is {getattr(config, name)}; it must lie in 0 < {name} < 1000")
+
+
+def check_steps(config: Any) -> None:
+    """Raises ValueError where the setting `steps` does not lie in 1..50."""
+    if not 1 <= config.steps <= 50:
+        raise ValueError(f"steps is {config.steps}; it must lie in 1..50")
 
 
 def start(state: State, batch: Batch, radius: float) -> torch.Tensor:

@@ -16,8 +16,6 @@ from training.errors import UserError
 from training.hooks import State
 from training.telemetry import layer_of
 
-UPDATES = 100
-
 
 class Masked(torch.nn.Module):
     """w -> w * mask; nothing is masked at the start."""
@@ -30,14 +28,6 @@ class Masked(torch.nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         return weight * self.mask
-
-
-def check(sparsity: float, start: float, end: float) -> None:
-    """Raises ValueError for settings of the gradual schedule that make no sense."""
-    if not 0 < sparsity < 1:
-        raise ValueError(f"sparsity is {sparsity}; it must lie in 0 < sparsity < 1")
-    if not 0 <= start < end <= 1:
-        raise ValueError(f"start is {start} and end is {end}; they must keep 0 <= start < end <= 1")
 
 
 def matrices(module: torch.nn.Module) -> list[torch.nn.Linear]:
@@ -74,39 +64,12 @@ def masked(module: torch.nn.Module) -> Iterator[tuple[torch.Tensor, Any]]:
                 yield held.original, held[0]
 
 
-def share_at(done: int, total: int, sparsity: float, start: float, end: float) -> float:
-    """Share of pruned weights after `done` steps: 0 until `start`, s (1 - (1 - x)^3) from there to `end`, then s."""
-    progress = min(1.0, max(0.0, (done / total - start) / (end - start)))
-    return sparsity * (1 - (1 - progress) ** 3)
-
-
-def keep_largest(ranking: torch.Tensor, share: float) -> torch.Tensor:
-    """True but for the `share` of entries with the smallest rank; ties with the last of these go, too."""
-    cut = round(share * ranking.numel())
-    if cut == 0:
-        return torch.ones_like(ranking, dtype=torch.bool)
-    return ranking > ranking.flatten().kthvalue(cut).values
-
-
 def still_learning(state: State, mitigation: str) -> None:
     """Raises UserError in the first step when what is named after `mitigation` has frozen masked weights."""
     if state.step == 0 and not all(weight.requires_grad for weight, _ in masked(state.module)):
         raise UserError(
             f"'{mitigation}' prunes weights that learn, and what is named after it froze some. Leave out one."
         )
-
-
-def renew(state: State, mitigation: str, share: float, rank: Callable[[torch.Tensor, Any], torch.Tensor]) -> None:
-    """After a step: masks all but the best by `rank(weight, holder)`, about UPDATES times in a training."""
-    still_learning(state, mitigation)
-    if (state.step + 1) % max(1, state.total_steps // UPDATES) == 0:
-        prune(state.module, share, rank)
-
-
-@torch.no_grad()
-def prune(module: torch.nn.Module, share: float, rank: Callable[[torch.Tensor, Any], torch.Tensor]) -> None:
-    for weight, holder in masked(module):
-        holder.mask.copy_(keep_largest(rank(weight, holder), share))
 
 
 def bake(module: torch.nn.Module) -> torch.nn.Module:

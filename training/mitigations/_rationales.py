@@ -26,6 +26,12 @@ LEXICON = "vader-lexicon"
 NEUTRAL = 0.5  # where task movie_reviews draws the line between a sentence with a sentiment and one without
 
 
+def check_weight(weight: float) -> None:
+    """Raises ValueError for the weight of a rationale term that does not lie in 0 <= weight < 1e9."""
+    if not 0 <= weight < 1e9:
+        raise ValueError(f"weight is {weight}; it must lie in 0 <= weight < 1e9")
+
+
 def with_rationales(examples: Sequence[Example], context: Context) -> list[Example]:
     """The examples with a pseudo-rationale where they have none. Raises UserError when not one has any in the end."""
     if all(example.rationale for example in examples):

@@ -47,8 +47,7 @@ class Config:
     """Share of the last layer's heads that is supervised, the first ones, at least one; 0 < heads <= 1."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < 1e9:
-            raise ValueError(f"weight is {self.weight}; it must lie in 0 <= weight < 1e9")
+        _rationales.check_weight(self.weight)
         if not 0 < self.sharpness < 80:
             raise ValueError(f"sharpness is {self.sharpness}; it must lie in 0 < sharpness < 80")
         if not 0 < self.heads <= 1:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
+from training.mitigations._embedding_ball import check_lengths, norms
 
 FAMILY = "adversarial"
 SOURCE = "Miyato et al. 2017, arXiv 1605.07725"
@@ -33,8 +34,7 @@ class Config:
     """L2 norm of the perturbation of one sequence's embeddings, > 0; the largest of 1.0, 0.3, 0.1 that still learnt."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < 1e3:
-            raise ValueError(f"epsilon is {self.epsilon}; it must lie in 0 < epsilon < 1000")
+        check_lengths(self, "epsilon")
 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
@@ -44,6 +44,5 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     clean = forward(batch.with_embeddings(embeddings + shift))
     state.backward(clean.loss)
     gradient = torch.zeros_like(shift) if shift.grad is None else shift.grad * batch.word_mask.unsqueeze(-1)
-    norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-    perturbation = config.epsilon * gradient / norm[:, None, None]
+    perturbation = config.epsilon * gradient / norms(gradient)
     return forward(batch.with_embeddings(state.embed(batch) + perturbation))

@@ -16,8 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import learn_from_every_step
-from training.mitigations._embedding_ball import start as _start
+from training.mitigations._embedding_ball import check_lengths, check_steps, learn_from_every_step, start
 
 FAMILY = "adversarial"
 SOURCE = "Zhu et al. 2020, arXiv 1909.11764"
@@ -37,14 +36,10 @@ class Config:
     """Passes K, 1..50; 1 is training on random noise."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < 1e3:
-            raise ValueError(f"epsilon is {self.epsilon}; it must lie in 0 < epsilon < 1000")
-        if not 0 < self.step_size < 1e3:
-            raise ValueError(f"step_size is {self.step_size}; it must lie in 0 < step_size < 1000")
-        if not 1 <= self.steps <= 50:
-            raise ValueError(f"steps is {self.steps}; it must lie in 1..50")
+        check_lengths(self, "epsilon", "step_size")
+        check_steps(self)
 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
-    shift = _start(state, batch, config.epsilon)
+    shift = start(state, batch, config.epsilon)
     return learn_from_every_step(forward, state, batch, shift, config.step_size, config.steps, config.epsilon)

@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import learn_from_every_step, start
+from training.mitigations._embedding_ball import check_lengths, check_steps, learn_from_every_step, start
 
 FAMILY = "adversarial"
 SOURCE = "Li et al. 2021, arXiv 2108.12777"
@@ -39,12 +39,8 @@ class Config:
     """Passes K, 1..50; the suite's, untuned."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.start < 1e3:
-            raise ValueError(f"start is {self.start}; it must lie in 0 < start < 1000")
-        if not 0 < self.step_size < 1e3:
-            raise ValueError(f"step_size is {self.step_size}; it must lie in 0 < step_size < 1000")
-        if not 1 <= self.steps <= 50:
-            raise ValueError(f"steps is {self.steps}; it must lie in 1..50")
+        check_lengths(self, "start", "step_size")
+        check_steps(self)
 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import unit
+from training.mitigations._embedding_ball import check_lengths, unit
 from training.mitigations._networks import perceptron
 
 FAMILY = "adversarial"
@@ -44,8 +44,7 @@ class Config:
     """Rate of the generator's optimiser, 0 < rate <= 1; the suite's."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < 1e3:
-            raise ValueError(f"epsilon is {self.epsilon}; it must lie in 0 < epsilon < 1000")
+        check_lengths(self, "epsilon")
         if not 1 <= self.hidden <= 4096:
             raise ValueError(f"hidden is {self.hidden}; it must lie in 1..4096")
         if not 0 < self.learning_rate <= 1:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from training.errors import UserError
 from training.hooks import Context
+from training.mitigations._heads import redraw
 
 FAMILY = "gradients"
 SOURCE = "Devlin et al. 2019, arXiv 1810.04805 (contrast)"
@@ -32,15 +32,4 @@ class Config:
 
 
 def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> torch.nn.Module:
-    linear = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
-    head = [part for part in linear if part.out_features == len(context.task.labels)]
-    if not head:
-        raise UserError("'init_normal' finds no linear layer that makes the logits of this model.")
-    # drawn on the CPU, so that a seed gives the same head on every device
-    drawn = torch.empty(head[-1].weight.shape)
-    torch.nn.init.normal_(drawn, std=config.std, generator=torch.Generator().manual_seed(context.seed))
-    with torch.no_grad():
-        head[-1].weight.copy_(drawn)
-        if head[-1].bias is not None:
-            head[-1].bias.zero_()
-    return module
+    return redraw(module, context, "init_normal", torch.nn.init.normal_, std=config.std)

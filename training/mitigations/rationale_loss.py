@@ -44,8 +44,7 @@ class Config:
     movie_reviews (BERT-tiny, 250 steps), at no loss of validation accuracy."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < 1e9:
-            raise ValueError(f"weight is {self.weight}; it must lie in 0 <= weight < 1e9")
+        _rationales.check_weight(self.weight)
 
 
 def prepare_data(examples: Sequence[Example], context: Context, config: Config) -> Sequence[Example]:

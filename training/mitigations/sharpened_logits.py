@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from training.errors import UserError
 from training.hooks import State
+from training.mitigations._heads import head_of
 
 FAMILY = "control"
 SOURCE = "control; Raina et al. 2024, arXiv 2402.17509"
@@ -34,11 +34,8 @@ class Config:
 
 
 def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
-    linear = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
-    head = [part for part in linear if part.out_features == len(state.context.task.labels)]
-    if not head:
-        raise UserError("'sharpened_logits' finds no linear layer that makes the logits of this model.")
+    head = head_of(module, state.context, "sharpened_logits")
     with torch.no_grad():
-        for parameter in head[-1].parameters():
+        for parameter in head.parameters():
             parameter.mul_(config.factor)
     return module

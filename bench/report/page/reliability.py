@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.extraction import ECE_BINS
+from bench.extraction import ECE_BINS, equal_mass
 from bench.report.page.script import short
 from bench.report.page.source import Tables, numbers
 from bench.stats import Array
@@ -41,6 +41,5 @@ def bins(confidence: Array, correct: Array, count: int = ECE_BINS) -> list[list[
     confidence, correct = confidence[known], correct[known]
     if not len(confidence):
         return []
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, min(count, len(order)))
-    return [[short(float(confidence[p].mean())), short(float(correct[p].mean())), len(p)] for p in parts]
+    rows = zip(*(part.tolist() for part in equal_mass(confidence, correct, count)), strict=True)
+    return [[short(sure), short(right), size] for sure, right, size in rows]

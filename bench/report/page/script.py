@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 
@@ -19,11 +21,16 @@ def encode(value: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
+def shorts(column: Sequence[Any], digits: int = 4) -> Sequence[Any]:
+    """`short` of every cell; what holds whole numbers alone is handed through."""
+    return column if {*map(type, column)} <= {int, bool, NoneType} else [short(value, digits) for value in column]
+
+
 def short(value: Any, digits: int = 4) -> float | int | None:
     """A number with so many significant digits, None for what is no finite number."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
     if isinstance(value, int):
         return value
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
     rounded = float(f"{value:.{digits}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

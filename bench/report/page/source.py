@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from bench.record import Record
 from bench.stats import Array
-from bench.store import Store
-
-Columns = Mapping[str, list[Any]]
+from bench.store import Columns, Store
 
 
 class Part(Protocol):
@@ -30,13 +28,7 @@ class Tables:
 
     def get(self, name: str) -> Columns:
         """The columns of a table; none where the record does not have it."""
-        if name not in self.record.tables:
-            return {}
-        inline = self.record.tables[name].inline
-        if inline is not None:
-            return inline
-        frame = self._store.tables(self.record, name)
-        return {str(name): frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in frame}
+        return self._store.columns(self.record, name) if name in self.record.tables else {}
 
     def starting(self, prefix: str) -> Iterator[tuple[str, Columns]]:
         """(rest of the name, columns) of every table `<prefix>:<rest>`, by name."""
@@ -45,7 +37,7 @@ class Tables:
                 yield name.removeprefix(f"{prefix}:"), self.get(name)
 
 
-def numbers(column: list[Any]) -> Array:
+def numbers(column: Sequence[Any]) -> Array:
     """A column as floats, NaN where unknown. Raises ValueError or TypeError for what is no number."""
     return np.array(column, dtype=np.float64)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bench import leaderboard, metrics
+from bench import judging, metrics
 from bench.board import Arm, Board
 from bench.report import sections, wording
 from bench.report.page.script import short
@@ -73,7 +73,7 @@ def columns(section: Section) -> dict[str, Any]:
 
 def _further(board: Board) -> list[Section]:
     """What no table on paper has as a column of its own, such as the accuracy at each query budget."""
-    known = {base for _, bases, _ in sections.SECTIONS for base in bases} | {board.score, *leaderboard.CLEAN}
+    known = {base for _, bases, _ in sections.SECTIONS for base in bases} | {board.score, *judging.CLEAN}
     names = [name for name in board.metrics if name.partition(":")[0] not in known]
     header = ("mitigation", *(wording.heading(name) for name in names))
     rows = tuple(

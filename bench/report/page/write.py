@@ -7,6 +7,7 @@ same records give the same bytes and a browser never mixes two reports.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -19,9 +20,11 @@ from typing import Any
 
 import jinja2
 
+from bench import reading
 from bench.board import Board
+from bench.gate.releases import Line
 from bench.report import curves
-from bench.report.page import script, table
+from bench.report.page import history, script, table
 from bench.report.page.budget import Budget
 from bench.report.page.examples import Examples
 from bench.report.page.health import Health
@@ -33,18 +36,20 @@ from bench.store import Store, write_atomic
 from training.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("colours.css", "page.css", "controls.css", "tables.css", "charts.css", "examples.css")
+STYLES = ("colours.css", "page.css", "controls.css", "tables.css", "charts.css", "history.css", "examples.css")
 # in the order in which a browser must run them
 SCRIPTS = (
     "core.js", "chart.js", "table.js", "card.js", "forest.js", "pareto.js", "picker.js", "budget.js", "health.js",
-    "reliability.js", "transfer.js", "examples.js", "example.js", "runs.js", "app.js",
+    "reliability.js", "transfer.js", "history.js", "examples.js", "example.js", "runs.js", "app.js",
 )  # fmt: skip
 NAME = re.compile(r"page-[0-9a-f]{12}")
 ABANDONED = 3600  # seconds after which an unfinished folder is taken for one of a killed process
 
 
-def write(store: Store, boards: Sequence[Board], folder: Path) -> Path:
+def write(store: Store, boards: Sequence[Board], folder: Path, lines: Sequence[Line] = ()) -> Path:
     """Writes the page of `boards`, whose records are in `store`, into `folder`; returns the path of `index.html`.
+
+    `lines`: the history over releases (releases.history), drawn on the page where there is one.
 
     Raises UserError when a record cannot be read or the folder not be written to.
     """
@@ -52,7 +57,7 @@ def write(store: Store, boards: Sequence[Board], folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=folder, prefix=".page-", suffix=".tmp"))
         try:
-            _fill(building, store, boards)
+            _fill(building, store, boards, lines)
             place = _settle(building, folder)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -63,7 +68,7 @@ def write(store: Store, boards: Sequence[Board], folder: Path) -> Path:
     return folder / "index.html"
 
 
-def _fill(building: Path, store: Store, boards: Sequence[Board]) -> None:
+def _fill(building: Path, store: Store, boards: Sequence[Board], lines: Sequence[Line]) -> None:
     for name in (*STYLES, *SCRIPTS):
         shutil.copyfile(TEMPLATES / name, building / name)
     data = building / "data"
@@ -77,9 +82,19 @@ def _fill(building: Path, store: Store, boards: Sequence[Board]) -> None:
             "labels": [{**table.columns(section)} for section in curves.fewer_labels(boards)],
         },
     )
-    for number, board in enumerate(boards):
-        present = _parts(data, number, store, board)
-        script.write(data, f"board-{number}", {**table.content(board), **present})
+    runs = sum(len(arm.records) for board in boards for arm in board.arms)
+    for _ in reading.each(functools.partial(_board, data, store, lines), list(enumerate(boards)), runs):
+        pass
+
+
+def _board(data: Path, store: Store, lines: Sequence[Line], numbered: tuple[int, Board]) -> None:
+    """Writes all files of one board."""
+    number, board = numbered
+    present = _parts(data, number, store, board)
+    if (moved := history.data(board, lines)) is not None:
+        script.write(data, f"history-{number}", moved)
+        present["parts"].append("history")
+    script.write(data, f"board-{number}", {**table.content(board), **present})
 
 
 def _parts(data: Path, number: int, store: Store, board: Board) -> dict[str, Any]:

@@ -74,7 +74,7 @@ temper.views.boards = {
     draw();
   },
 };
-const ORDER = ["table", "forest", "pareto", "budget", "health", "reliability", "transfer", "examples", "runs"];
+const ORDER = ["table", "forest", "pareto", "budget", "health", "reliability", "transfer", "history", "examples", "runs"];
 const offered = board =>
   ORDER.filter(name => {
     const view = temper.views[name];

@@ -58,6 +58,7 @@ temper.frame = ({
   right = 14,
   top = 12,
   bottom = 44,
+  xTicks = null,
 }) => {
   const sx = temper.scale(x[0], x[1], left, width - right, x[2]),
     sy = temper.scale(y[0], y[1], height - bottom, top, y[2]);
@@ -74,7 +75,7 @@ temper.frame = ({
       temper.svg("line", { class: "grid", x1: left, x2: width - right, y1: sy(tick), y2: sy(tick) }),
       temper.svg("text", { class: "tick", x: left - 8, y: sy(tick) + 4, "text-anchor": "end" }, yText(tick)),
     );
-  for (const tick of sx.ticks(Math.max(2, Math.round(width / 110))))
+  for (const tick of xTicks || sx.ticks(Math.max(2, Math.round(width / 110))))
     svg.append(
       temper.svg("line", { class: "mark", x1: sx(tick), x2: sx(tick), y1: height - bottom, y2: height - bottom + 4 }),
       temper.svg("text", { class: "tick", x: sx(tick), y: height - bottom + 17, "text-anchor": "middle" }, xText(tick)),

@@ -13,7 +13,7 @@ temper.views.transfer = {
       temper.el(
         "p",
         { class: "lead" },
-        "Accuracy of each victim (row) on the texts that fooled the column's model of another seed. The stronger the colour, the more of them fool this victim too.",
+        `${data.entities ? "Strict entity F1" : "Accuracy"} of each victim (row) on the texts that fooled the column's model of another seed. The stronger the colour, the more of them fool this victim too.`,
       ),
       recipes.length > 1
         ? temper.el(
@@ -28,6 +28,8 @@ temper.views.transfer = {
           )
         : null,
     );
+    const said = cell =>
+      data.entities ? `${cell[0] / 2} entities found` : `${cell[0]} of ${cell[1]} texts`;
     const shade = cell => (cell && cell[1] ? 1 - cell[0] / cell[1] : null);
     temper.put(
       root,
@@ -63,7 +65,7 @@ temper.views.transfer = {
                         {
                           class: value === null ? "unknown" : "cell",
                           style: value === null ? null : { "--heat": `${Math.round(100 * value)}%` },
-                          title: cell ? `${cell[0]} of ${cell[1]} texts` : null,
+                          title: cell ? said(cell) : null,
                         },
                         value === null ? "—" : temper.printed(1 - value, "share"),
                       );
@@ -77,7 +79,7 @@ temper.views.transfer = {
       temper.el(
         "p",
         { class: "note" },
-        "Percent correct; hover for the counts. The texts of all seeds together; the hard texts of a column are hard for it alone where the other rows are high.",
+        "Percent; hover for the counts. The texts of all seeds together; the hard texts of a column are hard for it alone where the other rows are high.",
       ),
     );
   },
