@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.gate.checking import ALPHA, planner
+from bench.gate import planner
+from bench.gate.checking import ALPHA
 from bench.gate.planner import Components, Question
 from bench.stats import Array, Pool, Squares
 from training.errors import UserError
