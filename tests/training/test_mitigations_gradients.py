@@ -240,7 +240,8 @@ def test_smart_is_the_loss_and_gradient_of_the_paper(task, make_context):
     loss = clean.loss + 2 * smoothness + 3 * proximal
     expected = torch.autograd.grad(loss, list(state.module.parameters()))
     assert recorded == pytest.approx(float(loss.detach()), abs=1e-5)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+    # slopes reach 8.7: rounding is a hundred-thousandth of that
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found, expected, strict=True))
 
 
 def test_smart_keeps_its_copy_to_itself(make_context, sentiment_task):
