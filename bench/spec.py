@@ -29,6 +29,11 @@ RECIPES = {
     "classification": ("deepwordbug", "textfooler"),
     "tagging": ("ner_deepwordbug", "ner_textfooler", "entity_swap"),
 }
+# every method there is (explain/methods)
+EXPLAINERS = (
+    "integrated_gradients", "occlusion", "saliency_l2", "input_x_gradient", "gradient_shap", "smooth_grad",
+    "kernel_shap", "lime", "shapley_sampling", "layer_conductance", "attention_rollout", "random",
+)  # fmt: skip
 
 
 class Sizes(BaseModel):
@@ -81,7 +86,7 @@ TIERS: dict[str, Tier] = {
         mitigations=ARMS,
         # the last one is shown beside the ranking: 200 texts in seconds, where the searches' 50 see 10 points at best
         recipes=("deepwordbug", "textfooler", "embedding_pgd"),
-        explainers=("integrated_gradients", "occlusion", "attention_rollout", "random"),
+        explainers=EXPLAINERS,
         seeds=3,
         epochs=2,
         sizes=Sizes(
