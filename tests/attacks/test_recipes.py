@@ -178,8 +178,8 @@ def test_bad_characters_edits_few_words_and_bert_does_not_see_zero_width(run) ->
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_real_victim_falls_at_least_once_in_ten(recipe: str, film_victim, full_lexicon: Lexicon) -> None:
     victim, reviews = film_victim
-    # the strict recipe is meant to fail mostly: it flipped 5 of these 40
-    chosen = reviews if recipe == "textfooler_adjusted" else reviews[:10]
+    # the strict recipe is meant to fail mostly, and few short reviews hold a name, number or contraction for checklist
+    chosen = reviews if recipe in ("textfooler_adjusted", "checklist") else reviews[:10]
     outcomes = attack(Victim(victim.predict), chosen, recipe, lexicon=full_lexicon, budget_per_word=20, seed=0)
     assert [outcome.error for outcome in outcomes] == [None] * len(chosen)
     fallen = sum(outcome.status == "success" for outcome in outcomes)
