@@ -12,19 +12,18 @@ and pruned as before. On another device, in another precision or in a compiled m
 from __future__ import annotations
 
 import copy
-import os
 from typing import Any
 
 import torch
 
-# a product's code is made once for each number of rows, in about 0.3 ms, and there are more of these than oneDNN's
-# default of 1024 kept ones; read when the first product is made
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+# oneDNN makes code for each number of rows and keeps it, some 0.6 MiB each: a thousand texts took 250 MiB more. So rows
+# are filled up: to a multiple of 64 where there are at most 1,024, and so on
+STEPS = ((1024, 64), (4096, 256), (None, 1024))
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class Product(torch.autograd.Function):
-    """x W^T + b by oneDNN, differentiable any number of times."""
+    """x W^T + b by oneDNN for x of shape (rows, inputs), differentiable any number of times."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -32,25 +31,33 @@ class Product(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
-    def backward(
-        ctx: Any, *grads: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (grad,), (x, weight) = grads, ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        rows = grad.reshape(-1, grad.shape[-1])
         return (
-            linear(grad, weight.t()) if of_x else None,
-            linear(rows.t(), x.reshape(-1, x.shape[-1]).t()) if of_weight else None,
-            rows.sum(0) if of_bias else None,
+            Product.apply(grad, weight.t(), None) if of_x else None,
+            Product.apply(grad.t(), x.t(), None) if of_weight else None,
+            grad.sum(0) if of_bias else None,
         )
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x W^T + b for x of shape (..., inputs), weight (outputs, inputs), bias (outputs), all fp32 on the CPU."""
+    flat = x.reshape(-1, x.shape[-1])
+    rows = len(flat)
+    missing = filled_rows(rows) - rows
+    filled = torch.nn.functional.pad(flat, (0, 0, 0, missing)) if missing else flat
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
-        product: torch.Tensor = Product.apply(x, weight, bias)
-        return product
-    return _product(x, weight, bias)
+        product: torch.Tensor = Product.apply(filled, weight, bias)
+    else:
+        product = _product(filled, weight, bias)
+    return product[:rows].reshape(*x.shape[:-1], len(weight))
+
+
+def filled_rows(rows: int) -> int:
+    """The number of rows that so many, >= 1, are filled up to; with zeros, which no row's sums see."""
+    step = next(step for most, step in STEPS if most is None or rows <= most)
+    return -(-rows // step) * step
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -45,10 +45,17 @@ def test_it_is_onednn_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = kernels.quicken(two_layers())
     with torch.inference_mode():
         module(torch.ones(6, 24))
-    assert [tuple(shape) for shape in calls] == [(6, 24), (6, 40)]
+    assert [tuple(shape) for shape in calls] == [(64, 24), (64, 40)], "rows are filled up to 64"
     calls.clear()
     module(torch.ones(6, 24)).sum().backward()
     assert len(calls) == 2 + 3, "two products forwards; backwards two of weights and one of the hidden layer"
+
+
+def test_rows_are_filled_up_to_few_numbers_and_never_cut() -> None:
+    filled = [kernels.filled_rows(rows) for rows in range(1, 6000)]
+    assert all(made >= rows for rows, made in enumerate(filled, start=1))
+    assert len(set(filled)) == 16 + 12 + 2, "64 .. 1024, 1280 .. 4096, 5120 and 6144"
+    assert [kernels.filled_rows(rows) for rows in (1, 64, 65, 1024, 1025, 4097)] == [64, 64, 128, 1024, 1280, 5120]
 
 
 def test_only_what_is_asked_for_is_computed() -> None:
