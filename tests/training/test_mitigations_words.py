@@ -257,8 +257,18 @@ def test_ascc_mixture_by_hand():
     assert torch.allclose(made, torch.tensor([[[0.0, 0.0], [0.25, 3.0], [0.0, 0.0]]]))
 
 
-def test_ascc_stays_in_the_hull_and_raises_the_divergence(trained):
-    state = trained.state
+@pytest.fixture
+def apart(trained):
+    """The trained session with its synonyms moved apart: as trained, their divergences drown in rounding."""
+    table = trained.state.module.get_input_embeddings().weight.data
+    before = table.clone()
+    table += 0.5 * torch.randn(table.shape, generator=torch.Generator().manual_seed(0))
+    yield trained
+    table.copy_(before)
+
+
+def test_ascc_stays_in_the_hull_and_raises_the_divergence(apart):
+    trained, state = apart, apart.state
     batch = encoded(state.tokenizer, ["the film was good .", "the story was dull"], [1, 0])
     output, seen = spied(trained, batch, stack_of("ascc", alpha=0.0, beta=3.0, steps=20))
     assert len(seen) == 22
@@ -283,7 +293,7 @@ def test_ascc_stays_in_the_hull_and_raises_the_divergence(trained):
     def distance(moved):
         return torch.nn.functional.kl_div(moved, clean.exp(), reduction="batchmean")
 
-    assert number(distance(last)) > number(distance(first))
+    assert number(distance(last)) > number(distance(first)) + 1e-4, "far above rounding"
     expected = Stack([]).loss(state, batch).loss + 3 * distance(last)
     assert number(output.loss) == pytest.approx(number(expected), abs=1e-6)
 
