@@ -293,7 +293,7 @@ def test_ascc_stays_in_the_hull_and_raises_the_divergence(apart):
     def distance(moved):
         return torch.nn.functional.kl_div(moved, clean.exp(), reduction="batchmean")
 
-    assert number(distance(last)) > number(distance(first)) + 1e-4, "far above rounding"
+    assert number(distance(last)) > number(distance(first)) + 1e-5, "above rounding, some 1e-7"
     expected = Stack([]).loss(state, batch).loss + 3 * distance(last)
     assert number(output.loss) == pytest.approx(number(expected), abs=1e-6)
 
