@@ -1,9 +1,9 @@
 """Which library multiplies the matrices of a model's linear layers on a CPU: oneDNN, where PyTorch would take MKL.
 
 The sums are the same up to rounding. On AMD processors MKL leaves the 512-bit units idle: on one core of an EPYC with
-torch 2.13, 1024 x 384 times 384 x 1536 runs at 112 GFLOP/s with MKL and at 260 with oneDNN, forwards and backwards
-alike. With oneDNN a row's sums also depend less on the batch: they were bit-equal for all numbers of rows from 2 to
-2048, with one thread and with two, where MKL's differ below four (`attacks/batching.py`).
+torch 2.13, 1024 x 384 times 384 x 1536 runs at 112 GFLOP/s with MKL and at 248 with oneDNN, backwards at 110 and
+215 to 240. With oneDNN a row's sums also depend less on the batch: they were bit-equal for all numbers of rows tried
+from 2 to 2048, with one thread and with two, where MKL's differ below four (`attacks/batching.py`).
 
 A model keeps its parameters and their names; only the class of its plain linear layers changes, so it is saved, stacked
 and pruned as before. On another device, in another precision or in a compiled model the layer is torch's own.

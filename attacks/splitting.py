@@ -1,7 +1,7 @@
 """TextAttack's word splitting, remembered while an attack runs.
 
 To make a candidate, TextAttack splits every word of the text again to see whether it is one word, some 45 regular
-expressions for one replaced word: a quarter of an attack's time when the model is small. Splitting is a pure function
+expressions for one replaced word: a fifth of the CPU time of `textfooler` on MiniLM-L6. Splitting is a pure function
 of the string, so its answer for a short string may be kept.
 """
 

@@ -88,7 +88,7 @@ def test_our_own_wordnet_is_not_theirs(bare: Path, small_lexicon: Lexicon, monke
 
 
 class Trap:
-    """A pickle that leaves a mark when it is opened."""
+    """A pickle that leaves a mark when it is opened; it is made here to show that nobody opens it."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-import pickle
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +87,10 @@ def test_any_number_of_processes_makes_the_same_boards(filled: Fill, tmp_path: P
         arm.values.keys() for board in alone for arm in board.arms
     ]
     # what the other processes are handed when they write is written alike
-    sent = pickle.loads(pickle.dumps(alone))  # noqa: S301
-    assert pickle.loads(pickle.dumps(functools.partial(write._board, tmp_path, store, ()))).func is write._board  # noqa: S301
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        sent = pool.submit(copy.copy, alone).result()
+        work = pool.submit(copy.copy, functools.partial(write._board, tmp_path, store, ())).result()
+    assert work.func is write._board
     assert [formats._pieces(board) for board in sent] == [formats._pieces(board) for board in alone]
     pages = [write.write(store, boards, tmp_path / str(place)) for place, boards in enumerate((alone, shared, sent))]
     # the page's folder is named by its content
