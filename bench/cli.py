@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,10 @@ from rich.console import Console
 from bench.gate import commands
 from bench.gate.settings import gate_thresholds as gate_thresholds
 from training.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.report.making import Made
+    from bench.store import Store
 
 app = typer.Typer(
     help="Which fine-tuning mitigation is worth its cost? Fine-tune, attack, explain, time, compare.",
@@ -104,7 +108,7 @@ def run(
     """Runs every cell that is missing, then writes and prints the leaderboard."""
     from bench import campaign, leaderboard
     from bench.plan import Request
-    from bench.report import entities
+    from bench.report import entities, making
     from bench.store import Store
 
     asked = {
@@ -134,12 +138,11 @@ def run(
         goal=goal,
     )
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
-    boards = leaderboard.build(Store(results))
-    leaderboard.write(boards, results)
-    leaderboard.show(boards, out)
+    made = making.make(Store(results), results)
+    leaderboard.show(made.boards, out)
     entities.show(Store(results), outcome.spec_ids, out, words_too=preset == "founding_ner")
     out.print(f"leaderboard.md, .csv, .tex, .html and .json are in {results}", highlight=False)
-    _draw(boards, Store(results), results)
+    _draw(made, Store(results), results)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -152,28 +155,24 @@ def report(
 ) -> None:
     """Writes the leaderboard and the report page (index.html) again from the records on disk, and prints the board."""
     from bench import leaderboard
+    from bench.report import making
 
     store = commands.existing(results)
-    boards = leaderboard.build(store)
-    leaderboard.show(boards, out)
-    leaderboard.write(boards, out_dir or results)
-    _draw(boards, store, out_dir or results, figures)
+    made = making.make(store, out_dir or results)
+    leaderboard.show(made.boards, out)
+    _draw(made, store, out_dir or results, figures)
 
 
-def _draw(boards: Any, store: Any, folder: Path, figures: bool | None = None) -> None:
-    from bench.gate import releases
+def _draw(made: Made, store: Store, folder: Path, figures: bool | None = None) -> None:
     from bench.report import gradients, history
-    from bench.report.page import write
 
-    lines = releases.history(store.folder, boards)
-    page = write.write(store, boards, folder, lines)
-    out.print(f"the report page is {page}; it opens from disk", highlight=False, soft_wrap=True)
-    runs = sum(len(arm.records) for board in boards for arm in board.arms)
+    out.print(f"the report page is {made.page}; it opens from disk", highlight=False, soft_wrap=True)
+    runs = sum(len(arm.records) for board in made.boards for arm in board.arms)
     if figures is None and runs > gradients.MOST_RUNS:
         out.print(f"no pictures of {runs} runs' gradients: see the page, or use --figures", highlight=False)
-    elif figures is not False and (drawn := gradients.write(store, folder, boards)):
+    elif figures is not False and (drawn := gradients.write(store, folder, made.boards)):
         out.print(f"{len(drawn)} pictures of gradients are in {folder / 'figures'}", highlight=False)
-    if pictures := history.write(lines, folder):
+    if pictures := history.write(made.lines, folder):
         out.print(f"the history over releases is in {pictures[0].parent}", highlight=False, soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from bench import campaign, environment, leaderboard
 from bench.campaign import Outcome
 from bench.plan import Request, plan
-from bench.report.page import write as page
+from bench.report import making
 from bench.run import Job
 from bench.store import Store
 from training.errors import UserError
@@ -89,9 +89,7 @@ def store(outcome: Outcome, request: pytest.FixtureRequest) -> Store:
     """The results folder, with the leaderboard written."""
     folder = request.config.getoption("--results")
     filled = Store(folder)
-    boards = leaderboard.build(filled)
-    leaderboard.write(boards, folder)
-    page.write(filled, boards, folder)
+    making.make(filled, folder)
     request.config.stash[_STORE] = filled
     return filled
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from bench.board import Arm, Board, comparability, place, tell_apart, why_apart
 from bench.extraction import extract, why_missing
 from bench.judging import BASELINE, FEWEST_SEEDS
 from bench.metrics import Missing
-from bench.reading import Read, each, partitions, read
+from bench.reading import Held, Read, each, partitions, read
 from bench.record import Record
 from bench.robustness import masking
 from bench.stats import Difference, Interval
@@ -57,10 +57,11 @@ def build(records: Store | Iterable[Record], tables: Any = None, workers: int | 
     else:
         found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(tables, r))) for r in records]
         boards = _boards(found)
-    return sorted(boards, key=_order)
+    return sorted(boards, key=order)
 
 
-def _order(board: Board) -> tuple[Any, ...]:
+def order(board: Board) -> tuple[Any, ...]:
+    """What boards are sorted by."""
     return (*_family_of(board), json.dumps(board.fingerprint, sort_keys=True))
 
 
@@ -72,19 +73,30 @@ def _family_of(board: Board) -> tuple[str, str, str, float]:
 def _of_store(store: Store, workers: int | None) -> list[Board]:
     ids = store.ids()
     parts = partitions(ids)
-    made = list(each(functools.partial(_of_part, store.folder), parts, len(ids), workers))
-    where: dict[tuple[Any, ...], set[int]] = {}
-    for number, boards in enumerate(made):
-        for board in boards:
-            where.setdefault(_family_of(board), set()).add(number)
-    # a file whose name says another task than its record belongs to another part, so both are read as one
-    if any(len(numbers) > 1 for numbers in where.values()):
-        return _of_part(store.folder, ids)
+    made = list(each(functools.partial(of_part, store.folder), parts, len(ids), workers))
+    if torn(made):
+        return of_part(store.folder, ids)
     return [board for boards in made for board in boards]
 
 
-def _of_part(folder: Path, ids: list[str]) -> list[Board]:
-    boards = _boards(read(folder, ids))
+def torn(parts: Iterable[Sequence[Board]]) -> bool:
+    """Whether boards that belong together were made of different parts of a store, so that all must be read as one.
+
+    A file whose name says another task than its record is then among the wrong ones.
+    """
+    where: dict[tuple[Any, ...], set[int]] = {}
+    for number, boards in enumerate(parts):
+        for board in boards:
+            where.setdefault(_family_of(board), set()).add(number)
+    return any(len(numbers) > 1 for numbers in where.values())
+
+
+def of_part(folder: Path, ids: Sequence[str], held: Held | None = None) -> list[Board]:
+    """The finished boards of some records of a store, sorted; `held` keeps whole records that are wanted again.
+
+    Raises UserError (StoreError) when a record cannot be read.
+    """
+    boards = _boards(read(folder, ids, held))
     for board in boards:
         kept = (*MATRIX_ONLY, board.score)
         for arm in board.arms:
@@ -96,7 +108,7 @@ def _boards(found: Iterable[Read]) -> list[Board]:
     boards: list[Board] = []
     for record, values in sorted(found, key=lambda pair: (-len(comparability(pair[0])), pair[0].spec_id)):
         place(boards, record, values)
-    boards.sort(key=_order)
+    boards.sort(key=order)
     for board in boards:
         twins = [other for other in boards if _family_of(other) == _family_of(board)]
         board.number = twins.index(board) + 1
@@ -230,11 +242,16 @@ def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:
     from bench.report import formats
 
     boards = build(records) if isinstance(records, Store) else records
+    return save(formats.render(boards), out_dir)
+
+
+def save(texts: Mapping[str, str], out_dir: Path | str) -> list[Path]:
+    """Writes `leaderboard.<suffix>` for each suffix -> text. Raises UserError when the folder cannot be written to."""
     folder = Path(out_dir)
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in formats.render(boards).items():
+        for suffix, text in texts.items():
             paths.append(folder / f"leaderboard.{suffix}")
             write_atomic(paths[-1], text.encode("utf8"))
     except OSError as error:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,20 +23,40 @@ from bench.store import Store
 Read = tuple[Record, dict[str, Values]]
 Part = TypeVar("Part")
 Made = TypeVar("Made")
+HELD = 64 * 2**20  # bytes of JSON, some eight times as many in memory
 FEWEST = 2000  # records; fewer are read sooner than other processes are started
 
 
-def read(folder: Path, ids: Sequence[str]) -> list[Read]:
+@dataclass
+class Held:
+    """Whole records that are wanted again, as long as their files have no more than `HELD` bytes together."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    size: int = 0
+
+    def keep(self, record: Record, size: int) -> None:
+        if self.size + size <= HELD:
+            self.records[record.spec_id] = record
+            self.size += size
+
+    def take(self, spec_id: str) -> Record | None:
+        """The record, which is held no longer; None where it is not here and must be read again."""
+        return self.records.pop(spec_id, None)
+
+
+def read(folder: Path, ids: Sequence[str], held: Held | None = None) -> list[Read]:
     """(record without its tables, metric -> values) in the order given.
 
-    Raises UserError (StoreError) when a record cannot be read.
+    `held` keeps whole records. Raises UserError (StoreError) when a record cannot be read.
     """
     store, found = Store(folder), []
     seen: dict[str, Any] = {}
     for spec_id in ids:
         record = store.read(spec_id)
         values = extract(record, functools.partial(store.columns, record))
-        # the tables are left behind at once: only the values that metrics need stay in memory
+        if held is not None:
+            held.keep(record, store.size(spec_id))
+        # else the tables are left behind at once: only the values that metrics need stay in memory
         found.append((_lean(record, seen), values))
     return found
 
@@ -69,10 +92,29 @@ def each(
     """
     cores = workers or (len(os.sched_getaffinity(0)) if size >= FEWEST else 1)
     if cores == 1 or len(parts) < 2:
-        # threads of a product of small matrices spend more time waiting for each other than multiplying
-        with threadpool_limits(1):
+        with _undisturbed():
             yield from map(function, parts)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(cores, len(parts)), context, threadpool_limits, (1,)) as pool:
+    with ProcessPoolExecutor(min(cores, len(parts)), context, _settle) as pool:
         yield from pool.map(function, parts)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without threads of a product of small matrices, which spend more time waiting for each other than multiplying,
+    and without collecting cycles, of which records and boards have none: looking for them takes a sixth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _settle() -> None:
+    """The same for the whole life of a process."""
+    threadpool_limits(1)
+    gc.disable()

@@ -61,6 +61,10 @@ class Store:
     def has(self, spec_id: str) -> bool:
         return self._path(spec_id).is_file()
 
+    def size(self, spec_id: str) -> int:
+        """The bytes of a record's JSON file. Raises FileNotFoundError."""
+        return self._path(spec_id).stat().st_size
+
     def read(self, spec_id: str) -> Record:
         """The Record of a spec id. Raises StoreError when it is missing, torn, foreign or newer."""
         path = self._path(spec_id)

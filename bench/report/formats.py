@@ -9,61 +9,81 @@ import csv
 import functools
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
 
-from bench import leaderboard, metrics, reading
+from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
 from bench.report import budget, cards, curves, forest, interactions, matrix, sections, wording
-from bench.report.sections import Section
+from bench.report.sections import Cell, Section
 from bench.stats import Difference, Interval
 
-TEX = {
+TEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "—": "---", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
     "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
+})  # fmt: skip
+MARKDOWN = str.maketrans({"\\": r"\\", "&": "&amp;", "<": "&lt;", ">": "&gt;", "|": r"\|", "`": r"\`", "*": r"\*"})
+HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
 
 
 def render(boards: Sequence[Board]) -> dict[str, str]:
     """File suffix -> text."""
-    runs = sum(len(arm.records) for board in boards for arm in board.arms)
-    made = list(reading.each(_pieces, boards, runs))
-    return {suffix: whole(boards, [pieces[suffix] for pieces in made]) for suffix, (_, whole) in FORMATS.items()}
+    return assembled(boards, [pieces(board) for board in boards])
 
 
-def _pieces(board: Board) -> dict[str, str]:
-    return {suffix: piece(board) for suffix, (piece, _) in FORMATS.items()}
+def pieces(board: Board) -> dict[str, str]:
+    """File suffix -> what a board contributes to that file."""
+    shown = _shown(board)
+    return {suffix: piece(shown) for suffix, (piece, _) in FORMATS.items()}
 
 
-def details(board: Board) -> list[Section]:
-    """Every table of a board but the verdict."""
-    return [
+def assembled(boards: Sequence[Board], made: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """File suffix -> text, from the pieces of the boards in their order."""
+    return {suffix: whole(boards, [one[suffix] for one in made]) for suffix, (_, whole) in FORMATS.items()}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What several formats print of a board, found once: its tables, the verdict first, and its transfer matrix."""
+
+    board: Board
+    tables: tuple[Section, ...]
+    transfers: matrix.Numbers
+
+
+def _shown(board: Board) -> Shown:
+    transfers = matrix.numbers(board)
+    tables = (
+        sections.verdict(board),
         *sections.details(board),
         *interactions.tables(board),
         *budget.curves(board),
-        *matrix.matrices(board),
+        *matrix.matrices(board, transfers),
         *cards.tables(board),
-    ]
+    )
+    return Shown(board, tables, transfers)
 
 
 def markdown(boards: Sequence[Board]) -> str:
     """Per board the verdict with its notes, fit to be pasted elsewhere, then the tables behind it."""
-    return _md_whole(boards, [_md_piece(board) for board in boards])
+    return _md_whole(boards, [_md_piece(_shown(board)) for board in boards])
 
 
-def _md_piece(board: Board) -> str:
+def _md_piece(shown: Shown) -> str:
+    board, (verdict, *details) = shown.board, shown.tables
     lines = [f"## {_md(board.name)}", "", _md(wording.caption(board)), ""]
-    lines += _md_table(sections.verdict(board))
+    lines += _md_table(verdict)
     lines += [f"- {_md(remark)}" for remark in (*wording.legend(board), *wording.remarks(board))] + [""]
-    for section in details(board):
+    for section in details:
         lines += [f"### {_md(section.title)}", "", *_md_table(section)]
         lines += [_md(section.note), ""] if section.note else []
     return "\n".join(lines)
@@ -88,29 +108,28 @@ def _md_row(cells: Sequence[str], raw: bool = False) -> str:
 
 def _md(text: str) -> str:
     """Text that stays text: no table, no HTML, no link, no emphasis across words, one line."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for character in "|`*":
-        text = text.replace(character, f"\\{character}")
+    text = " ".join(text.split()).translate(MARKDOWN)
     return text.replace("](", "]\\(").replace("![", "!\\[")
 
 
 def to_csv(boards: Sequence[Board]) -> str:
     """The tidy table. Unknown numbers are empty cells with a status; text never starts a spreadsheet formula."""
-    return _csv_whole(boards, [_csv_piece(board) for board in boards])
+    return _csv_whole(boards, [_csv_piece(_shown(board)) for board in boards])
 
 
-def _csv_piece(board: Board) -> str:
-    return _csv(
-        [guard(value) if isinstance(value, str) else "" if value is None else repr(value) for value in row.values()]
-        for row in leaderboard.rows(board)
-    )
+def _csv_piece(shown: Shown) -> str:
+    return _csv(map(_csv_cell, row.values()) for row in leaderboard.rows(shown.board))
+
+
+def _csv_cell(value: Any) -> str:
+    return guard(value) if isinstance(value, str) else "" if value is None else repr(value)
 
 
 def _csv_whole(_: Sequence[Board], pieces: Sequence[str]) -> str:
     return "".join([_csv([leaderboard.COLUMNS]), *pieces])
 
 
-def _csv(rows: Iterable[Sequence[str]]) -> str:
+def _csv(rows: Iterable[Iterable[str]]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(rows)
     return stream.getvalue()
@@ -123,13 +142,13 @@ def guard(text: str) -> str:
 
 def latex(boards: Sequence[Board]) -> str:
     """One tabular per section, booktabs rules, everything escaped."""
-    return _tex_whole(boards, [_tex_piece(board) for board in boards])
+    return _tex_whole(boards, [_tex_piece(_shown(board)) for board in boards])
 
 
-def _tex_piece(board: Board) -> str:
+def _tex_piece(shown: Shown) -> str:
     lines = []
-    for section in (sections.verdict(board), *details(board)):
-        lines += [r"\begin{table}", rf"\caption{{{_tex(board.name)}: {_tex(section.title)}}}"]
+    for section in shown.tables:
+        lines += [r"\begin{table}", rf"\caption{{{_tex(shown.board.name)}: {_tex(section.title)}}}"]
         lines += [rf"\resizebox{{\textwidth}}{{!}}{{\begin{{tabular}}{{{'l' * len(section.header)}}}", r"\toprule"]
         lines.append(" & ".join(_tex(text) for text in section.header) + r" \\")
         lines.append(r"\midrule")
@@ -143,18 +162,18 @@ def _tex_whole(_: Sequence[Board], pieces: Sequence[str]) -> str:
 
 
 def _tex(text: str) -> str:
-    escaped = "".join(TEX.get(character, character) for character in " ".join(text.split()))
+    escaped = " ".join(text.split()).translate(TEX)
     # a bracket right after a line end would be read as that line's optional argument
     return f"{{}}{escaped}" if escaped.startswith("[") else escaped
 
 
 def to_json(boards: Sequence[Board]) -> str:
     """Strict JSON, full precision."""
-    return _json_whole(boards, [_json_piece(board) for board in boards])
+    return _json_whole(boards, [_json_piece(_shown(board)) for board in boards])
 
 
-def _json_piece(board: Board) -> str:
-    return _indented(_board(board), 2)
+def _json_piece(shown: Shown) -> str:
+    return _indented(_board(shown.board) | {"transfer_matrix": shown.transfers}, 2)
 
 
 def _json_whole(_: Sequence[Board], pieces: Sequence[str]) -> str:
@@ -203,7 +222,6 @@ def _board(board: Board) -> dict[str, Any]:
         "metrics": about,
         "arms": [_arm(arm) | {"card": vars(cards.card(board, arm))} for arm in board.arms],
         "interactions": [vars(one) | {"difference": _numbers(one.difference)} for one in board.interactions],
-        "transfer_matrix": matrix.numbers(board),
     }
 
 
@@ -240,27 +258,56 @@ def _numbers(value: Interval | Missing | Difference | None) -> dict[str, Any] | 
 
 def html(boards: Sequence[Board]) -> str:
     """One page that needs no server and no network; whatever stands in a record stays text."""
-    return _html_whole(boards, [_html_piece(board) for board in boards])
+    return _html_whole(boards, [_html_piece(_shown(board)) for board in boards])
 
 
-def _html_piece(board: Board) -> str:
-    shown = {
+def _html_piece(shown: Shown) -> str:
+    board = shown.board
+    about = {
         "name": board.name,
         "caption": wording.caption(board),
-        "sections": [sections.verdict(board), *details(board)],
+        "sections": shown.tables,
         "remarks": [*wording.legend(board), *wording.remarks(board)],
         "forest": forest.plot(board),
     }
-    return _template("section.html.j2").render(board=shown, words=sections.WORDS)
+    return _section(about)
+
+
+def _section(about: dict[str, Any]) -> str:
+    return _template("section.html.j2").render(board=about, words=sections.WORDS, rows=_html_rows)
+
+
+def _html_rows(section: Section) -> markupsafe.Markup:
+    """The rows of a table, escaped. Not in the template, which takes three times as long for what is most of a page."""
+    rows = []
+    for row in section.rows:
+        cells = "".join(_html_cell(head, cell) for head, cell in zip(section.header, row, strict=True))
+        rows.append(f"<tr>{cells}</tr>\n")
+    return markupsafe.Markup("".join(rows))  # noqa: S704
+
+
+def _html_cell(head: str, cell: Cell) -> str:
+    if head == "mitigation":
+        return f'<th scope="row" class="words name">{_html(cell.text)}</th>'
+    kind = value = ""
+    if head in sections.WORDS:
+        kind = f' class="words{f" {cell.text}" if cell.text in ("better", "worse") else ""}"'
+    elif cell.number is None:
+        kind = ' class="unknown"'
+    if cell.number is not None:
+        value = f' data-value="{cell.number}"'
+    hint = f' title="{_html(cell.hint)}"' if cell.hint else ""
+    rest = f' <span class="rest">{_html(cell.rest)}</span>' if cell.rest else ""
+    return f"<td{kind}{value}{hint}>{_html(cell.main)}{rest}</td>"
+
+
+def _html(text: str) -> str:
+    return text.translate(HTML)
 
 
 def _html_whole(boards: Sequence[Board], pieces: Sequence[str]) -> str:
-    section = _template("section.html.j2")
     further = [
-        section.render(
-            board={"name": one.title, "caption": one.note, "sections": [one], "remarks": [], "forest": ""},
-            words=sections.WORDS,
-        )
+        _section({"name": one.title, "caption": one.note, "sections": [one], "remarks": [], "forest": ""})
         for one in curves.fewer_labels(boards)
     ]
     # the pieces are escaped already
@@ -277,7 +324,7 @@ def _template(name: str) -> jinja2.Template:
 
 
 # a board's piece of a format, and the whole of the boards and their pieces
-FORMATS: dict[str, tuple[Callable[[Board], str], Callable[[Sequence[Board], Sequence[str]], str]]] = {
+FORMATS: dict[str, tuple[Callable[[Shown], str], Callable[[Sequence[Board], Sequence[str]], str]]] = {
     "md": (_md_piece, _md_whole),
     "csv": (_csv_piece, _csv_whole),
     "tex": (_tex_piece, _tex_whole),

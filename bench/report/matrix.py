@@ -15,17 +15,19 @@ NOTE = (
     "that were, over all seeds. The hard texts of a column are hard for it alone where the other rows are high."
 )
 ENTITIES = NOTE.replace("Accuracy", "Strict entity F1").replace("texts", "sentences")
+Numbers = dict[str, dict[str, dict[str, dict[str, Any]]]]
 PREFIXES = {"transfer_from:": NOTE, "transfer_f1_from:": ENTITIES}
 
 
-def numbers(board: Board) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+def numbers(board: Board) -> Numbers:
     """recipe -> scored arm -> donor -> {value: mean accuracy or entity F1 in 0..1, n: texts over all seeds, seeds};
     what was not measured is not there."""
-    found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    found: Numbers = {}
     for arm in board.arms:
         for name in sorted(one for one in arm.values if one.startswith(tuple(PREFIXES))):
             _, recipe, donor = name.split(":", 2)
-            cell = metrics.summarise(name, [arm.values[name][seed] for seed in sorted(arm.values[name])])
+            # no interval is shown
+            cell = metrics.summarise(name, [arm.values[name][seed] for seed in sorted(arm.values[name])], None)
             if cell.value is not None:
                 texts = sum(len(values.ids or ()) for values in arm.values[name].values())
                 row = found.setdefault(recipe, {}).setdefault(arm.label, {})
@@ -33,13 +35,16 @@ def numbers(board: Board) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     return found
 
 
-def matrices(board: Board) -> list[Section]:
-    """One matrix for each recipe, in tables of at most `WIDEST` columns; none where only one arm made texts."""
+def matrices(board: Board, measured: Numbers) -> list[Section]:
+    """One matrix for each recipe that `numbers` found something of, in tables of at most `WIDEST` columns.
+
+    None where only one arm made texts.
+    """
     sections = []
     order = [_mitigation(arm) for arm in board.arms]
     names = {name for arm in board.arms for name in arm.values}
     note = next((text for prefix, text in PREFIXES.items() if any(name.startswith(prefix) for name in names)), NOTE)
-    for recipe, rows in numbers(board).items():
+    for recipe, rows in measured.items():
         made = {donor for row in rows.values() for donor in row}
         donors = sorted(made, key=lambda donor: (order.index(donor) if donor in order else len(order), donor))
         if len(donors) < 2:

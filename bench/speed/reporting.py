@@ -33,7 +33,7 @@ ARMS, SEEDS = 100, 5
 TEXTS, ATTACKED, EXPLAINED, STEPS = 40, 20, 5, 20
 LAYERS = ("embeddings", "layer.00", "head")
 RECIPES, EXPLAINERS = ("deepwordbug", "textfooler"), ("integrated_gradients",)
-PHASES = ("boards", "terminal", "leaderboard", "page")
+PHASES = ("files", "terminal")
 Generator = np.random.Generator
 
 
@@ -145,16 +145,12 @@ def measure(folder: Path, out: Path) -> dict[str, float]:
 
     with phase("imports"):
         from bench import leaderboard
-        from bench.report.page import write
-    store, began = Store(folder), time.perf_counter()
-    with phase("boards"):
-        boards = leaderboard.build(store)
+        from bench.report import making
+    began = time.perf_counter()
+    with phase("files"):
+        boards = making.make(Store(folder), out).boards
     with phase("terminal"):
         leaderboard.show(boards, Console(file=io.StringIO(), width=160))
-    with phase("leaderboard"):
-        leaderboard.write(boards, out)
-    with phase("page"):
-        write.write(store, boards, out)
     own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     # the largest process stands for each of the others, which are at their peak together at worst
     peak = own + largest * len(os.sched_getaffinity(0))

@@ -16,7 +16,7 @@ import pytest
 from bench import leaderboard
 from bench.board import Board
 from bench.gate import releases
-from bench.report.page import write
+from bench.report import making
 from bench.stats import Interval
 from bench.store import Store
 from tests.bench.conftest import RECIPES, make_record, make_tables
@@ -71,9 +71,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Board]:
     for seed in range(3):
         tables = make_tables("baseline", seed, n=200, attacked=TEXTS, accuracy=0.7, aua=RECIPES, raw_bonus=0.0, noise=0)
         older.write(make_record("baseline", seed, fingerprints={"data": "e" * 64}), tables)
-    boards = leaderboard.build(store)
-    lines = releases.history(store.folder, boards)
-    return write.write(store, boards, store.folder / "out", lines), boards[0]
+    made = making.make(store, store.folder / "out")
+    return made.page, made.boards[0]
 
 
 @pytest.fixture(scope="module")

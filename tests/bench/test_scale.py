@@ -18,8 +18,7 @@ from bench import leaderboard, metrics, reading, stats, summaries
 from bench.board import Board
 from bench.extraction import equal_mass, extract
 from bench.metrics import Values
-from bench.report import formats
-from bench.report.page import write
+from bench.report import formats, making
 from bench.stats import paired
 from bench.store import Store, columns_of
 from tests.bench.conftest import make_record, make_tables
@@ -86,15 +85,16 @@ def test_any_number_of_processes_makes_the_same_boards(filled: Fill, tmp_path: P
     assert [arm.values.keys() for board in shared for arm in board.arms] == [
         arm.values.keys() for board in alone for arm in board.arms
     ]
-    # what the other processes are handed when they write is written alike
+    # what another process sends back is written alike
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         sent = pool.submit(copy.copy, alone).result()
-        work = pool.submit(copy.copy, functools.partial(write._board, tmp_path, store, ())).result()
-    assert work.func is write._board
-    assert [formats._pieces(board) for board in sent] == [formats._pieces(board) for board in alone]
-    pages = [write.write(store, boards, tmp_path / str(place)) for place, boards in enumerate((alone, shared, sent))]
+    assert [formats.pieces(board) for board in sent] == [formats.pieces(board) for board in alone]
+    made = [making.make(store, tmp_path / str(workers), workers) for workers in (1, 2)]
     # the page's folder is named by its content
-    assert len({page.read_bytes() for page in pages}) == 1
+    assert len({one.page.read_bytes() for one in made}) == 1
+    for one in made:
+        written = {path.suffix[1:]: path.read_text() for path in one.page.parent.glob("leaderboard.*")}
+        assert written == everything(alone)
 
 
 def test_a_file_named_after_another_task_stands_on_its_own_board(filled: Fill) -> None:

@@ -352,7 +352,7 @@ def test_the_matrix_of_taggers_says_that_it_is_of_entities() -> None:
     arms = [SimpleNamespace(label=name, values=values, records=[make_record(name)]) for name in ("baseline", "fgm")]
     board: Any = SimpleNamespace(arms=arms)
     assert matrix.numbers(board)[DEEP]["fgm"]["baseline"] == {"value": 0.5, "n": 2, "seeds": 1}
-    (section,) = matrix.matrices(board)
+    (section,) = matrix.matrices(board, matrix.numbers(board))
     assert section.note.startswith("Strict entity F1 of the row's model")
     assert "sentences that fooled" in section.note
 

@@ -17,6 +17,7 @@ from bench.extraction import extract
 from bench.keys import attack_key, train_key
 from bench.record import Table
 from bench.report import formats, matrix
+from bench.report.sections import Section
 from bench.robustness.transfer import donors, transfer
 from bench.sources import model_fingerprint
 from bench.spec import MitigationSpec, Sizes, Spec
@@ -178,16 +179,21 @@ def test_the_matrix_is_on_the_board_with_its_numbers(board_of_two: Store) -> Non
     assert column.value == 0.75  # type: ignore[union-attr]
 
 
+def matrices(store: Store) -> list[Section]:
+    (board,) = leaderboard.build(store)
+    return matrix.matrices(board, matrix.numbers(board))
+
+
 def test_what_was_not_run_together_is_a_dash_and_one_donor_is_no_matrix(board_of_two: Store, tmp_path: Path) -> None:
     rows = make_tables("lora", 0, accuracy=0.8, aua={"textfooler": 0.4}, raw_bonus=0, n=50, attacked=20, noise=0)
     rows["transfer:textfooler"] = table(baseline=[True, False])
     board_of_two.write(make_record("lora", 0, recipes=["textfooler"]), rows)
-    (section,) = matrix.matrices(leaderboard.build(board_of_two)[0])
+    (section,) = matrices(board_of_two)
     lora = next(row for row in section.rows if row[0].text == "lora")
     assert sorted(cell.text for cell in lora[1:]) == ["50.0 (2)", "—"]
     alone = Store(tmp_path / "alone", write=True)
     alone.write(make_record("lora", 0, recipes=["textfooler"]), rows)
-    assert matrix.matrices(leaderboard.build(alone)[0]) == []
+    assert matrices(alone) == []
 
 
 def test_many_donors_are_several_tables(tmp_path: Path) -> None:
@@ -196,7 +202,7 @@ def test_many_donors_are_several_tables(tmp_path: Path) -> None:
     rows = make_tables("arm00", 0, accuracy=0.8, aua={"textfooler": 0.4}, raw_bonus=0, n=50, attacked=20, noise=0)
     rows["transfer:textfooler"] = table(**many)
     store.write(make_record("arm00", 0, recipes=["textfooler"]), rows)
-    found = matrix.matrices(leaderboard.build(store)[0])
+    found = matrices(store)
     assert [len(section.header) for section in found] == [10, 10, 8]
     assert found[1].title.endswith("continued")
     assert np.isclose(sum(cell.number or 0 for section in found for cell in section.rows[0][1:]), 12)

@@ -8,11 +8,12 @@ a curve reaches as far as the granted budget whatever the lengths of the texts. 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.report.page.script import short
+from bench.report.page.script import shorts
 from bench.report.page.source import Columns, Tables, numbers
 from bench.stats import Array
 
@@ -48,7 +49,7 @@ class Budget:
             }
             for (recipe, mode), arms in sorted(self._curves.items())
         ]
-        return {"budget": self._granted, "grid": [short(x) for x in self._grid.tolist()], "attacks": attacks}
+        return {"budget": self._granted, "grid": shorts(self._grid.tolist()), "attacks": attacks}
 
 
 def grid(granted: float) -> Array:
@@ -71,6 +72,6 @@ def accuracy(columns: Columns, budgets: Array) -> Array | None:
     return (right_before - broken) / known
 
 
-def _summary(seeds: Array) -> dict[str, list[Any]]:
+def _summary(seeds: Array) -> dict[str, Sequence[Any]]:
     rows = {"mean": seeds.mean(axis=0), "low": seeds.min(axis=0), "high": seeds.max(axis=0)}
-    return {name: [short(y) for y in row.tolist()] for name, row in rows.items() if name == "mean" or len(seeds) > 1}
+    return {name: shorts(row.tolist()) for name, row in rows.items() if name == "mean" or len(seeds) > 1}

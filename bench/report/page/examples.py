@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.page import script
-from bench.report.page.script import short, shorts
+from bench.report.page.script import shorts
 from bench.report.page.source import Columns, Tables, seed_of
 
 PIECE_BYTES, ROW_BYTES, MOST_TEXTS = 600_000, 260, 1000
@@ -26,10 +26,10 @@ SCORES = ("dnaopc", "drift_tau")
 
 
 class Examples:
-    """Writes the files of one board into `folder` as `examples-<number>-...`; `runs` is its number of records."""
+    """Writes the files of one board into `folder` as `examples-<name>-...`; `runs` is its number of records."""
 
-    def __init__(self, folder: Path, number: int, runs: int) -> None:
-        self._folder, self._name, self._runs = folder, f"examples-{number}", runs
+    def __init__(self, folder: Path, name: str, runs: int) -> None:
+        self._folder, self._name, self._runs = folder, f"examples-{name}", runs
         self._places: dict[str, int] = {}
         self._texts: list[tuple[str, str, Any]] = []
         self._counts: list[list[int]] = []
@@ -82,7 +82,7 @@ class Examples:
         ):
             place = self._places.get(str(one))
             if place is not None and isinstance(words, str) and isinstance(scores, str):
-                shown = [short(score, 3) for score in json.loads(scores)]
+                shown = shorts(json.loads(scores), 3)
                 self._keep(place, "a", [arm, seed, number, version, json.loads(words), shown])
 
     def _place(self, one: str, text: str, label: Any) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.report.page.script import short
+from bench.report.page.script import shorts
 from bench.report.page.source import Tables, numbers
 from bench.stats import Array
 
@@ -69,7 +70,7 @@ def _median(values: Array, axis: int | None = None) -> Any:
         return np.nanmedian(values, axis=axis)
 
 
-def _line(runs: list[Array]) -> list[list[Any]]:
+def _line(runs: list[Array]) -> list[Sequence[Any]]:
     """[steps, values]; runs of unequal length (one diverged) are compared as far as the longest goes."""
     longest = max(runs, key=lambda run: run.shape[1])
     padded = np.full((len(runs), longest.shape[1]), np.nan)
@@ -77,4 +78,4 @@ def _line(runs: list[Array]) -> list[list[Any]]:
         same = run.shape[1] == longest.shape[1]
         padded[row] = run[1] if same else np.interp(longest[0], run[0], run[1], right=np.nan)
     values = padded[0] if len(runs) == 1 else _median(padded, axis=0)
-    return [[short(x) for x in longest[0].tolist()], [short(y) for y in values.tolist()]]
+    return [shorts(longest[0].tolist()), shorts(values.tolist())]

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+WHOLE = 1e15  # smaller whole numbers are printed as such
+
 
 def write(folder: Path, name: str, value: Any) -> None:
     """Writes `<folder>/<name>.js`, which hands `value` (strict JSON) to the page under its name."""
@@ -23,7 +25,21 @@ def encode(value: Any) -> str:
 
 def shorts(column: Sequence[Any], digits: int = 4) -> Sequence[Any]:
     """`short` of every cell; what holds whole numbers alone is handed through."""
-    return column if {*map(type, column)} <= {int, bool, NoneType} else [short(value, digits) for value in column]
+    kinds = {*map(type, column)}
+    if kinds <= {int, bool, NoneType}:
+        return column
+    if not kinds <= {float, NoneType}:
+        return [short(value, digits) for value in column]
+    known = [value for value in column if value is not None]
+    # printed together, as one at a time takes three times as long; what is not finite is left to `short`
+    printed = (f"%.{digits}g " * len(known) % tuple(known)).split()
+    if "nan" in printed or "inf" in printed or "-inf" in printed:
+        return [short(value, digits) for value in column]
+    rounded = [int(x) if x.is_integer() and -WHOLE < x < WHOLE else x for x in map(float, printed)]
+    if len(known) == len(column):
+        return rounded
+    left = iter(rounded)
+    return [None if value is None else next(left) for value in column]
 
 
 def short(value: Any, digits: int = 4) -> float | int | None:
@@ -33,4 +49,4 @@ def short(value: Any, digits: int = 4) -> float | int | None:
     if not isinstance(value, float) or not math.isfinite(value):
         return None
     rounded = float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+    return int(rounded) if rounded.is_integer() and -WHOLE < rounded < WHOLE else rounded

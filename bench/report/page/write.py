@@ -7,22 +7,20 @@ same records give the same bytes and a browser never mixes two reports.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from bench import reading
 from bench.board import Board
 from bench.gate.releases import Line
+from bench.record import Record
 from bench.report import curves
 from bench.report.page import history, script, table
 from bench.report.page.budget import Budget
@@ -43,84 +41,75 @@ SCRIPTS = (
     "reliability.js", "transfer.js", "history.js", "examples.js", "example.js", "runs.js", "app.js",
 )  # fmt: skip
 NAME = re.compile(r"page-[0-9a-f]{12}")
+DATA = "data"
 ABANDONED = 3600  # seconds after which an unfinished folder is taken for one of a killed process
 
 
-def write(store: Store, boards: Sequence[Board], folder: Path, lines: Sequence[Line] = ()) -> Path:
-    """Writes the page of `boards`, whose records are in `store`, into `folder`; returns the path of `index.html`.
+def begin(folder: Path) -> Path:
+    """An unfinished page below `folder`, hidden, with its styles and scripts. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder, prefix=".page-", suffix=".tmp"))
+    for name in (*STYLES, *SCRIPTS):
+        shutil.copyfile(TEMPLATES / name, building / name)
+    (building / DATA).mkdir()
+    return building
 
-    `lines`: the history over releases (releases.history), drawn on the page where there is one.
 
-    Raises UserError when a record cannot be read or the folder not be written to.
+def clear(data: Path) -> None:
+    """Takes the files of all boards out of an unfinished page."""
+    shutil.rmtree(data)
+    data.mkdir()
+
+
+def finish(
+    building: Path, folder: Path, boards: Sequence[Board], names: Sequence[str], lines: Sequence[Line] = ()
+) -> Path:
+    """Makes an unfinished page the page of `folder`; returns the path of its `index.html`.
+
+    `names`: of each board the name that `write_board` wrote its files under. `lines`: the history over releases
+    (releases.history), drawn where there is one. Raises OSError.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=folder, prefix=".page-", suffix=".tmp"))
-        try:
-            _fill(building, store, boards, lines)
-            place = _settle(building, folder)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        write_atomic(folder / "index.html", _index(place.name, boards).encode("utf8"))
-        _sweep(folder, place)
-    except OSError as error:
-        raise UserError(f"cannot write to '{folder}' ({error.strerror}); choose another folder with --out.") from error
+    data, listed = building / DATA, []
+    for board, name, key in zip(boards, names, table.keys(boards), strict=True):
+        moved = history.data(board, lines)
+        if moved is not None:
+            script.write(data, f"history-{name}", moved)
+        listed.append(table.summary(board, key) | {"file": name, "history": moved is not None})
+    labels = [table.columns(section) for section in curves.fewer_labels(boards)]
+    script.write(data, "manifest", {"boards": listed, "labels": labels})
+    place = _settle(building, folder)
+    write_atomic(folder / "index.html", _index(place.name, boards).encode("utf8"))
+    _sweep(folder, place)
     return folder / "index.html"
 
 
-def _fill(building: Path, store: Store, boards: Sequence[Board], lines: Sequence[Line]) -> None:
-    for name in (*STYLES, *SCRIPTS):
-        shutil.copyfile(TEMPLATES / name, building / name)
-    data = building / "data"
-    data.mkdir()
-    keys = table.keys(boards)
-    script.write(
-        data,
-        "manifest",
-        {
-            "boards": [table.summary(board, key) for board, key in zip(boards, keys, strict=True)],
-            "labels": [{**table.columns(section)} for section in curves.fewer_labels(boards)],
-        },
-    )
-    runs = sum(len(arm.records) for board in boards for arm in board.arms)
-    for _ in reading.each(functools.partial(_board, data, store, lines), list(enumerate(boards)), runs):
-        pass
+def write_board(data: Path, name: str, board: Board, records: Iterable[tuple[int, Record]], store: Store) -> None:
+    """Writes all files of a board but its history, `<part>-<name>.js` and more; each record is looked at once.
 
-
-def _board(data: Path, store: Store, lines: Sequence[Line], numbered: tuple[int, Board]) -> None:
-    """Writes all files of one board."""
-    number, board = numbered
-    present = _parts(data, number, store, board)
-    if (moved := history.data(board, lines)) is not None:
-        script.write(data, f"history-{number}", moved)
-        present["parts"].append("history")
-    script.write(data, f"board-{number}", {**table.content(board), **present})
-
-
-def _parts(data: Path, number: int, store: Store, board: Board) -> dict[str, Any]:
-    """Writes one file per part of a board, and returns which parts there are; each record is read once."""
-    examples = Examples(data, number, sum(len(arm.records) for arm in board.arms))
+    `records`: (place of its arm, record) of all records of the board; `store` has their tables. Raises UserError when a
+    table is not as it should be, and OSError.
+    """
+    examples = Examples(data, name, sum(len(arm.records) for arm in board.arms))
     parts: dict[str, Part] = {
         "budget": Budget(), "reliability": Reliability(), "health": Health(), "transfer": Transfer(),
         "runs": Runs(board),
     }  # fmt: skip
-    for place, arm in enumerate(board.arms):
-        for spec_id in (record.spec_id for record in arm.records):
-            tables = Tables(store, store.read(spec_id))
-            try:
-                for part in (examples, *parts.values()):
-                    part.add(place, tables)
-            except (KeyError, ValueError, TypeError) as error:
-                raise UserError(
-                    f"record '{spec_id}': a table is not as this suite writes it ({error}); "
-                    "delete the record and run again to redo it."
-                ) from error
+    for place, record in records:
+        tables = Tables(store, record)
+        try:
+            for part in (examples, *parts.values()):
+                part.add(place, tables)
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(
+                f"record '{record.spec_id}': a table is not as this suite writes it ({error}); "
+                "delete the record and run again to redo it."
+            ) from error
     present = []
-    for name, part in parts.items():
+    for part_name, part in parts.items():
         if (value := part.data()) is not None:
-            script.write(data, f"{name}-{number}", value)
-            present.append(name)
-    return {"parts": present, "examples": examples.data()}
+            script.write(data, f"{part_name}-{name}", value)
+            present.append(part_name)
+    script.write(data, f"board-{name}", {**table.content(board), "parts": present, "examples": examples.data()})
 
 
 def _settle(building: Path, folder: Path) -> Path:

@@ -110,8 +110,11 @@ temper.draw = async () => {
       );
     const several = manifest.boards.length > 1,
       list = several && (state.view === "boards" || (!state.board && !state.view));
-    const board = number >= 0 && manifest.boards.length && !list ? await temper.load(`board-${number}`) : null;
+    const entry = number >= 0 && !list ? manifest.boards[number] : null,
+      file = entry?.file,
+      board = entry ? await temper.load(`board-${file}`) : null;
     if (own !== turn) return;
+    if (entry?.history && !board.parts.includes("history")) board.parts.push("history");
     const name = list ? "boards" : board && offered(board).includes(state.view) ? state.view : "table",
       key = `${number} ${name}`;
     root.setAttribute("aria-busy", "true");
@@ -121,11 +124,11 @@ temper.draw = async () => {
     root.replaceChildren(page);
     if (board) {
       const view = temper.views[name],
-        data = view.part ? await temper.load(`${view.part}-${number}`) : null;
+        data = view.part ? await temper.load(`${view.part}-${file}`) : null;
       if (own !== turn) return;
       document.title = `${view.title} · ${board.name} · TemperBench`;
-      await view.draw(page, board, state, data, number);
-      if (own === turn && state.row !== undefined) await temper.card(number, board, state.row);
+      await view.draw(page, board, state, data, file);
+      if (own === turn && state.row !== undefined) await temper.card(file, board, state.row);
       else if (state.row === undefined) document.querySelector("dialog.card")?.close();
     }
     if (drawn && drawn !== key) {

@@ -1,10 +1,10 @@
 // One mitigation in full: every metric with its interval, its settings and its runs.
 "use strict";
-temper.card = async (number, board, label) => {
+temper.card = async (file, board, label) => {
   const place = board.arms.findIndex(arm => arm.label === label);
   if (place < 0) return;
   const arm = board.arms[place],
-    runs = await temper.load(`runs-${number}`),
+    runs = await temper.load(`runs-${file}`),
     close = () => temper.go({ row: null });
   const settings = runs.specs[place] || {},
     own = runs.rows.filter(row => row.arm === place);

@@ -45,7 +45,7 @@ const shown = marked =>
     return kind === "same" ? text : [temper.el(kind, {}, bare), text.slice(bare.length) || (kind === "del" ? " " : "")];
   });
 
-temper.example = async (root, board, state, number, index) => {
+temper.example = async (root, board, state, file, index) => {
   const cut = board.examples,
     place = index.places.get(state.id),
     back = temper.link({ id: null });
@@ -56,7 +56,7 @@ temper.example = async (root, board, state, number, index) => {
     );
     return;
   }
-  const piece = await temper.load(`examples-${number}-piece-${Math.floor(place / cut.per_piece)}`),
+  const piece = await temper.load(`examples-${file}-piece-${Math.floor(place / cut.per_piece)}`),
     example = piece[place % cut.per_piece];
   const attack = cut.attacks.includes(state.attack) ? state.attack : cut.attacks[0],
     which = cut.attacks.indexOf(attack);

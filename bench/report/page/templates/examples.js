@@ -8,24 +8,24 @@ const OUTCOMES = [
   ["e", "error"],
 ];
 temper.letters = { s: "fooled", f: "survived", k: "wrong before", e: "error" };
-temper.index = async (number, cut) => {
-  const name = `all-${number}`;
+temper.index = async (file, cut) => {
+  const name = `all-${file}`;
   if (!temper.cache.has(name)) {
     const parts = [];
-    for (let k = 0; k < cut.indexes; k++) parts.push(await temper.load(`examples-${number}-index-${k}`));
+    for (let k = 0; k < cut.indexes; k++) parts.push(await temper.load(`examples-${file}-index-${k}`));
     const rows = parts.flat();
     temper.cache.set(name, { rows, places: new Map(rows.map((row, place) => [row[0], place])) });
-    for (let k = 0; k < cut.indexes; k++) temper.cache.delete(`examples-${number}-index-${k}`);
+    for (let k = 0; k < cut.indexes; k++) temper.cache.delete(`examples-${file}-index-${k}`);
   }
   return temper.cache.get(name);
 };
 temper.views.examples = {
   title: "Examples",
   present: board => Boolean(board.examples),
-  async draw(root, board, state, _, number) {
+  async draw(root, board, state, _, file) {
     const cut = board.examples,
-      index = await temper.index(number, cut);
-    if (state.id !== undefined) return temper.example(root, board, state, number, index);
+      index = await temper.index(file, cut);
+    if (state.id !== undefined) return temper.example(root, board, state, file, index);
     const size = 50,
       list = temper.el("ol", { class: "examples" }),
       count = temper.el("p", { class: "count", role: "status" }),
@@ -39,7 +39,7 @@ temper.views.examples = {
     async function had(label, wanted) {
       const place = board.arms.findIndex(one => one.label === label);
       if (place < 0 || !wanted) return null;
-      const letters = await temper.load(`examples-${number}-arm-${place}`).catch(() => ({})),
+      const letters = await temper.load(`examples-${file}-arm-${place}`).catch(() => ({})),
         number_of = attack ? String(cut.attacks.indexOf(attack)) : null;
       const lines = Object.entries(letters)
         .filter(([key]) => number_of === null || key.split("|")[0] === number_of)
