@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -82,12 +83,19 @@ def equal_mass(confidence: Array, correct: Array, bins: int = ECE_BINS) -> tuple
     At least one example is needed. Where they cannot be equal, the first bins are larger by one.
     """
     order = np.argsort(confidence, kind="stable")
-    count = min(bins, len(order))
-    sizes = np.full(count, len(order) // count) + (np.arange(count) < len(order) % count)
-    starts = np.cumsum(sizes) - sizes
+    sizes, starts, places = _bins(len(order), min(bins, len(order)))
     # from a 0 on, as numpy's mean adds; all bins at once, as a mean of a few values takes longer than the bins
-    sums = [np.add.reduceat(np.insert(x[order], starts, 0.0), starts + np.arange(count)) for x in (confidence, correct)]
+    ordered = np.zeros((2, len(order) + len(sizes)))
+    ordered[0, places], ordered[1, places] = confidence[order], correct[order]
+    sums = np.add.reduceat(ordered, starts, axis=1)
     return sums[0] / sizes, sums[1] / sizes, sizes
+
+
+@functools.lru_cache(64)
+def _bins(n: int, count: int) -> tuple[Array, Array, Array]:
+    """(sizes, where each begins, where each value stands) of bins that begin with a 0."""
+    sizes = np.full(count, n // count) + (np.arange(count) < n % count)
+    return sizes, np.cumsum(sizes) - sizes + np.arange(count), np.arange(n) + np.repeat(np.arange(count), sizes) + 1
 
 
 Found = Iterator[tuple[str, Values]]

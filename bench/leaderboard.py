@@ -43,6 +43,7 @@ COLUMNS = (
     "board", "task", "model", "tier", "rank", "rank_best", "rank_worst", "group", "pareto", "mitigation", "metric",
     "title", "value", "low", "high", "n", "seeds", "unit", "direction", "status", "reason",
 )  # fmt: skip
+UNKNOWN = (None,) * 5
 MATRIX_ONLY = ("transfer_from", "transfer_f1_from")  # a column for every arm, shown as a matrix instead
 
 
@@ -126,7 +127,7 @@ def _finish(board: Board) -> None:
         worst = metrics.lower_worst_case(arm.values)
         if worst:
             arm.values["worst_case"] = worst
-        arm.masking = metrics.masked_recipes(arm.values)
+        arm.masking = masking.masked_recipes(arm.values)
     reference = next((arm.values for arm in board.arms if arm.label == BASELINE), None)
     for arm in board.arms:
         arm.signs = masking.signs(arm.values, reference)
@@ -186,7 +187,7 @@ def _cell(arm: Arm, name: str, devices: list[str], found: Interval) -> Interval 
 
 def _seed_deviation(arm: Arm, score: str) -> Interval | Missing:
     """The sample standard deviation of the seeds' scores; runs without a score are in none of it."""
-    values = [metrics.summarise(score, [one]).value for one in arm.values.get(score, {}).values()]
+    values = [metrics.value(score, [one]) for one in arm.values.get(score, {}).values()]
     known = [value for value in values if value is not None]
     if len(known) < FEWEST_SEEDS:
         return Missing("missing", "needs the scores of two seeds")
@@ -195,43 +196,25 @@ def _seed_deviation(arm: Arm, score: str) -> Interval | Missing:
 
 def tidy(boards: Iterable[Board]) -> pd.DataFrame:
     """One row per board, arm and metric: the numbers behind every format, unknown ones as None."""
-    return pd.DataFrame([row for board in boards for row in rows(board)], columns=list(COLUMNS), dtype=object)
+    return pd.DataFrame([row for board in boards for row in cells(board)], columns=list(COLUMNS), dtype=object)
 
 
-def rows(board: Board) -> Iterator[dict[str, Any]]:
-    """The rows of one board as they stand in `tidy`, by `COLUMNS`."""
-    titles = {name: metrics.title(name) for name in board.metrics}
+def cells(board: Board) -> Iterator[tuple[Any, ...]]:
+    """The rows of one board as they stand in `tidy`, each by `COLUMNS`."""
+    named = {name: (name, metrics.title(name)) for name in board.metrics}
+    units = {name: (metrics.of(name).unit, metrics.of(name).direction) for name in board.metrics}
     for arm in board.arms:
-        about = {
-            "board": board.name,
-            "task": board.task,
-            "model": board.model,
-            "tier": board.tier,
-            "rank": arm.rank,
-            "rank_best": arm.ranks[0] if arm.ranks else None,
-            "rank_worst": arm.ranks[1] if arm.ranks else None,
-            "group": arm.group or None,
-            "pareto": arm.front,
-            "mitigation": arm.label,
-        }
+        best, worst = arm.ranks or (None, None)
+        about = (board.name, board.task, board.model, board.tier, arm.rank, best, worst, arm.group or None, arm.front)
         for name in board.metrics:
-            found = {
-                **about,
-                "metric": name,
-                "title": titles[name],
-                **_numbers(arm.cells[name]),
-                "unit": metrics.of(name).unit,
-                "direction": metrics.of(name).direction,
-            }
-            yield {column: found[column] for column in COLUMNS}
-
-
-def _numbers(cell: Interval | Missing) -> dict[str, Any]:
-    if isinstance(cell, Missing):
-        unknown = dict.fromkeys(("value", "low", "high", "n", "seeds"))
-        return unknown | {"status": cell.status, "reason": cell.reason}
-    known = {key: getattr(cell, key) for key in ("value", "low", "high", "n", "seeds")}
-    return known | {"status": "ok", "reason": None}
+            cell = arm.cells[name]
+            numbers: tuple[Any, ...]
+            state: tuple[str, str | None]
+            if isinstance(cell, Missing):
+                numbers, state = UNKNOWN, (cell.status, cell.reason)
+            else:
+                numbers, state = (cell.value, cell.low, cell.high, cell.n, cell.seeds), ("ok", None)
+            yield (*about, arm.label, *named[name], *numbers, *units[name], *state)
 
 
 def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:

@@ -6,7 +6,8 @@ A metric's full name is its name, or `name:subject` where it exists once per rec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,6 @@ from bench import ranges, stats
 from bench.stats import Array, Difference, Interval
 
 Kind = Literal["binary", "mean", "ratio", "seed", "log", "runs"]
-MASKING = 0.02
 MODES = ("calibrated", "raw")
 TAGS = "tags"  # the one mode of attacks on taggers
 NOTES = {"attention_rollout": " (attention, not attribution)"}  # said wherever the subject is named in full
@@ -194,6 +194,17 @@ def summarise(name: str, seeds: list[Values], level: float | None = stats.LEVEL)
     return ranges.cut(_summary(of(name), name, seeds, level), of(name).range)
 
 
+def value(name: str, seeds: Sequence[Values]) -> float | None:
+    """The value that `summarise` gives, in a tenth of its time where outcomes are binary, complete and of one set."""
+    first = seeds[0].ids if seeds else None
+    if first and of(name).kind == "binary" and all(one.ids is first or one.ids == first for one in seeds):
+        # sums of 0 and 1 are exact in any order
+        mean = float(sum(one.top.sum() for one in seeds)) / (len(seeds) * len(first))
+        if not math.isnan(mean):
+            return mean
+    return summarise(name, list(seeds), None).value
+
+
 def _summary(metric: Metric, name: str, seeds: list[Values], level: float | None) -> Interval:
     if not seeds:
         return Interval(None, None, None, 0, 0)
@@ -249,7 +260,7 @@ def lower_worst_case(by_name: Mapping[str, Mapping[int, Values]]) -> dict[int, V
     modes = [dict(by_name.get(f"worst_case_{mode}", {})) for mode in MODES]
     both = sorted(modes[0].keys() & modes[1].keys())
     arms = [{seed: mode[seed] for seed in both} for mode in modes]
-    means = [summarise("worst_case", list(arm.values()), None).value for arm in arms]
+    means = [value("worst_case", list(arm.values())) for arm in arms]
     if means[0] is None or means[1] is None:
         return {}
     return arms[0] if means[0] <= means[1] else arms[1]
@@ -277,20 +288,4 @@ def shared_asr(arms: Mapping[str, Mapping[str, Mapping[int, Values]]]) -> dict[s
             for label, v in there.items():
                 kept = np.array([one in right for one in v.ids or ()], dtype=float)
                 mine.setdefault(label, {})[seed] = Values(v.top * kept, kept, v.ids)
-    return found
-
-
-def masked_recipes(by_name: Mapping[str, Mapping[int, Values]]) -> list[str]:
-    """Recipes whose raw AUA exceeds the calibrated one by more than 2 points: saturation hides which word matters."""
-    found = []
-    for name in sorted(by_name):
-        base, _, recipe = name.partition(":")
-        if base != "aua_raw" or not by_name.get(f"aua_calibrated:{recipe}"):
-            continue
-        raw, calibrated = by_name[name], by_name[f"aua_calibrated:{recipe}"]
-        common = sorted(raw.keys() & calibrated.keys())
-        high, low = (summarise(name, [arm[seed] for seed in common], None).value for arm in (raw, calibrated))
-        # a difference of two means is not exact to the last bit; 2 points are allowed
-        if high is not None and low is not None and high - low > MASKING + 1e-9:
-            found.append(recipe)
     return found

@@ -39,5 +39,7 @@ def cut(interval: Interval, limits: Range) -> Interval:
     """The interval without what lies outside `limits`; it still holds its value where rounding put that outside."""
     if interval.value is None or interval.low is None or interval.high is None:
         return interval
+    if limits[0] <= interval.low <= interval.value <= interval.high <= limits[1]:
+        return interval
     low, high = max(interval.low, limits[0]), min(interval.high, limits[1])
     return replace(interval, low=min(low, interval.value), high=max(high, interval.value))

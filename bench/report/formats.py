@@ -10,18 +10,14 @@ import functools
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import jinja2
-import markupsafe
 
 from bench import leaderboard, metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
-from bench.report import budget, cards, curves, forest, interactions, matrix, sections, wording
-from bench.report.sections import Cell, Section
+from bench.report import cards, curves, html_text, sections, wording
+from bench.report.sections import Section
+from bench.report.shown import EMPTY, Shown, shown_of
 from bench.stats import Difference, Interval
 
 TEX = str.maketrans({
@@ -30,9 +26,7 @@ TEX = str.maketrans({
     "<": r"\textless{}", ">": r"\textgreater{}",
 })  # fmt: skip
 MARKDOWN = str.maketrans({"\\": r"\\", "&": "&amp;", "<": "&lt;", ">": "&gt;", "|": r"\|", "`": r"\`", "*": r"\*"})
-HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
 
 
 def render(boards: Sequence[Board]) -> dict[str, str]:
@@ -42,7 +36,7 @@ def render(boards: Sequence[Board]) -> dict[str, str]:
 
 def pieces(board: Board) -> dict[str, str]:
     """File suffix -> what a board contributes to that file."""
-    shown = _shown(board)
+    shown = shown_of(board)
     return {suffix: piece(shown) for suffix, (piece, _) in FORMATS.items()}
 
 
@@ -51,31 +45,9 @@ def assembled(boards: Sequence[Board], made: Sequence[Mapping[str, str]]) -> dic
     return {suffix: whole(boards, [one[suffix] for one in made]) for suffix, (_, whole) in FORMATS.items()}
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What several formats print of a board, found once: its tables, the verdict first, and its transfer matrix."""
-
-    board: Board
-    tables: tuple[Section, ...]
-    transfers: matrix.Numbers
-
-
-def _shown(board: Board) -> Shown:
-    transfers = matrix.numbers(board)
-    tables = (
-        sections.verdict(board),
-        *sections.details(board),
-        *interactions.tables(board),
-        *budget.curves(board),
-        *matrix.matrices(board, transfers),
-        *cards.tables(board),
-    )
-    return Shown(board, tables, transfers)
-
-
 def markdown(boards: Sequence[Board]) -> str:
     """Per board the verdict with its notes, fit to be pasted elsewhere, then the tables behind it."""
-    return _md_whole(boards, [_md_piece(_shown(board)) for board in boards])
+    return _md_whole(boards, [_md_piece(shown_of(board)) for board in boards])
 
 
 def _md_piece(shown: Shown) -> str:
@@ -114,14 +86,16 @@ def _md(text: str) -> str:
 
 def to_csv(boards: Sequence[Board]) -> str:
     """The tidy table. Unknown numbers are empty cells with a status; text never starts a spreadsheet formula."""
-    return _csv_whole(boards, [_csv_piece(_shown(board)) for board in boards])
+    return _csv_whole(boards, [_csv_piece(shown_of(board)) for board in boards])
 
 
 def _csv_piece(shown: Shown) -> str:
-    return _csv(map(_csv_cell, row.values()) for row in leaderboard.rows(shown.board))
+    return _csv(map(_csv_cell, row) for row in leaderboard.cells(shown.board))
 
 
 def _csv_cell(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)
     return guard(value) if isinstance(value, str) else "" if value is None else repr(value)
 
 
@@ -142,7 +116,7 @@ def guard(text: str) -> str:
 
 def latex(boards: Sequence[Board]) -> str:
     """One tabular per section, booktabs rules, everything escaped."""
-    return _tex_whole(boards, [_tex_piece(_shown(board)) for board in boards])
+    return _tex_whole(boards, [_tex_piece(shown_of(board)) for board in boards])
 
 
 def _tex_piece(shown: Shown) -> str:
@@ -169,7 +143,7 @@ def _tex(text: str) -> str:
 
 def to_json(boards: Sequence[Board]) -> str:
     """Strict JSON, full precision."""
-    return _json_whole(boards, [_json_piece(_shown(board)) for board in boards])
+    return _json_whole(boards, [_json_piece(shown_of(board)) for board in boards])
 
 
 def _json_piece(shown: Shown) -> str:
@@ -258,69 +232,7 @@ def _numbers(value: Interval | Missing | Difference | None) -> dict[str, Any] | 
 
 def html(boards: Sequence[Board]) -> str:
     """One page that needs no server and no network; whatever stands in a record stays text."""
-    return _html_whole(boards, [_html_piece(_shown(board)) for board in boards])
-
-
-def _html_piece(shown: Shown) -> str:
-    board = shown.board
-    about = {
-        "name": board.name,
-        "caption": wording.caption(board),
-        "sections": shown.tables,
-        "remarks": [*wording.legend(board), *wording.remarks(board)],
-        "forest": forest.plot(board),
-    }
-    return _section(about)
-
-
-def _section(about: dict[str, Any]) -> str:
-    return _template("section.html.j2").render(board=about, words=sections.WORDS, rows=_html_rows)
-
-
-def _html_rows(section: Section) -> markupsafe.Markup:
-    """The rows of a table, escaped. Not in the template, which takes three times as long for what is most of a page."""
-    rows = []
-    for row in section.rows:
-        cells = "".join(_html_cell(head, cell) for head, cell in zip(section.header, row, strict=True))
-        rows.append(f"<tr>{cells}</tr>\n")
-    return markupsafe.Markup("".join(rows))  # noqa: S704
-
-
-def _html_cell(head: str, cell: Cell) -> str:
-    if head == "mitigation":
-        return f'<th scope="row" class="words name">{_html(cell.text)}</th>'
-    kind = value = ""
-    if head in sections.WORDS:
-        kind = f' class="words{f" {cell.text}" if cell.text in ("better", "worse") else ""}"'
-    elif cell.number is None:
-        kind = ' class="unknown"'
-    if cell.number is not None:
-        value = f' data-value="{cell.number}"'
-    hint = f' title="{_html(cell.hint)}"' if cell.hint else ""
-    rest = f' <span class="rest">{_html(cell.rest)}</span>' if cell.rest else ""
-    return f"<td{kind}{value}{hint}>{_html(cell.main)}{rest}</td>"
-
-
-def _html(text: str) -> str:
-    return text.translate(HTML)
-
-
-def _html_whole(boards: Sequence[Board], pieces: Sequence[str]) -> str:
-    further = [
-        _section({"name": one.title, "caption": one.note, "sections": [one], "remarks": [], "forest": ""})
-        for one in curves.fewer_labels(boards)
-    ]
-    # the pieces are escaped already
-    found = [markupsafe.Markup(piece) for piece in (*pieces, *further)]  # noqa: S704
-    return _template("board.html.j2").render(boards=found, empty=EMPTY) + "\n"
-
-
-@functools.cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template(name)
+    return html_text.whole(boards, [html_text.piece(shown_of(board)) for board in boards])
 
 
 # a board's piece of a format, and the whole of the boards and their pieces
@@ -328,6 +240,6 @@ FORMATS: dict[str, tuple[Callable[[Shown], str], Callable[[Sequence[Board], Sequ
     "md": (_md_piece, _md_whole),
     "csv": (_csv_piece, _csv_whole),
     "tex": (_tex_piece, _tex_whole),
-    "html": (_html_piece, _html_whole),
+    "html": (html_text.piece, html_text.whole),
     "json": (_json_piece, _json_whole),
 }

@@ -15,8 +15,8 @@ from rich.text import Text
 from bench import metrics
 from bench.board import Arm, Board
 from bench.report import sections, wording
-from bench.report.formats import EMPTY
 from bench.report.sections import Cell
+from bench.report.shown import EMPTY
 
 STYLES = {"better": "green", "worse": "red", "not distinguishable": "dim", "not dist.": "dim"}
 SHORT_VERDICTS = {"not distinguishable": "not dist.", "1 seed: not judged": "1 seed", "masking: not judged": "masked"}

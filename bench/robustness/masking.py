@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from bench.metrics import MASKING, MODES, Values, masked_recipes
+from bench import metrics
+from bench.metrics import MODES, Values
 
 # Of 83 runs over the shelf 76 fit a temperature between 0.48 and 1.91. The others are 5 models that hardly learned (at
 # most 67.5 % accurate, 0.01 to 0.17 and 1000), defensive distillation (10) and the control with sharpened logits (27).
 SCALE = 4.0
+MASKING = 0.02
 SWEEP = 0.05  # the difference in accuracy under attack that matters
 ALPHA = 0.05
 LEVELS = 0.5  # different answers per text; an honest victim has 1 at some temperature
@@ -124,4 +126,20 @@ def _levels(by_name: Arm) -> list[Sign]:
                 f"{100 * max(shares):.0f} different values for 100 texts at any temperature"
             )
             found.append(Sign("levels", text, False))
+    return found
+
+
+def masked_recipes(by_name: Mapping[str, Mapping[int, Values]]) -> list[str]:
+    """Recipes whose raw AUA exceeds the calibrated one by more than 2 points: saturation hides which word matters."""
+    found = []
+    for name in sorted(by_name):
+        base, _, recipe = name.partition(":")
+        if base != "aua_raw" or not by_name.get(f"aua_calibrated:{recipe}"):
+            continue
+        raw, calibrated = by_name[name], by_name[f"aua_calibrated:{recipe}"]
+        common = sorted(raw.keys() & calibrated.keys())
+        high, low = (metrics.value(name, [arm[seed] for seed in common]) for arm in (raw, calibrated))
+        # a difference of two means is not exact to the last bit; 2 points are allowed
+        if high is not None and low is not None and high - low > MASKING + 1e-9:
+            found.append(recipe)
     return found

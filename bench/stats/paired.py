@@ -108,13 +108,15 @@ def _linearised(a: Array, b: Array, a_weight: Array, b_weight: Array) -> tuple[f
 def _resample(arrays: tuple[Array, ...], seed: int, rounds: int, *, weighted: bool) -> Array:
     """Differences of `rounds` resamples; every comparison of as many seeds and examples draws the same ones."""
     seeds, n = arrays[0].shape
-    by_seed = _counts(seed, seeds, rounds, 0).astype(np.float64)
+    by_seed = _weights(seed, seeds, rounds, 0)
     parts = np.concatenate(arrays) if weighted else arrays[1] - arrays[0]
     draws = np.empty(rounds)
     step = max(1, CHUNK // n)
     for start in range(0, rounds, step):
         some = slice(start, start + step)
-        by_example = _counts(seed, n, rounds, 1)[:, some].astype(np.float64)
+        by_example = (
+            _weights(seed, n, rounds, 1) if step >= rounds else _counts(seed, n, rounds, 1)[:, some].astype(float)
+        )
         sums = ((parts @ by_example).reshape(-1, seeds, by_example.shape[1]) * by_seed[:, some]).sum(axis=1)
         if not weighted:
             draws[some] = sums[0] / (seeds * n)
@@ -138,6 +140,14 @@ def _counts(seed: int, n: int, rounds: int, stream: int) -> Array:
         size = min(step, rounds - start)
         places = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
         made[:, start : start + size] = np.bincount(places.ravel(), minlength=size * n).reshape(size, n).T
+    made.flags.writeable = False
+    return made
+
+
+@functools.lru_cache(4)
+def _weights(seed: int, n: int, rounds: int, stream: int) -> Array:
+    """`_counts` of few things as floats, which a product needs; read only."""
+    made = _counts(seed, n, rounds, stream).astype(np.float64)
     made.flags.writeable = False
     return made
 

@@ -10,6 +10,7 @@ from bench import metrics
 from bench.extraction import ece, extract, why_missing
 from bench.metrics import Values
 from bench.record import Record, StageResult, Table
+from bench.robustness import masking
 from tests.bench.conftest import attack_table, explain_table, make_record, throughput_table
 from training.errors import UserError
 
@@ -68,7 +69,7 @@ def test_masking_is_more_than_two_points(extra: int, flagged: bool) -> None:
     calibrated, raw = np.zeros(100), np.zeros(100)
     calibrated[:10], raw[: 10 + extra] = 1, 1
     arm = {"aua_raw:tf": {0: Values(raw, None, ids)}, "aua_calibrated:tf": {0: Values(calibrated, None, ids)}}
-    assert metrics.masked_recipes(arm) == (["tf"] if flagged else [])
+    assert masking.masked_recipes(arm) == (["tf"] if flagged else [])
 
 
 def test_ece_known_answers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from bench.board import Board
 from bench.extraction import equal_mass, extract
 from bench.metrics import Values
 from bench.report import formats, making
+from bench.report.page import script
 from bench.stats import paired
 from bench.store import Store, columns_of
 from tests.bench.conftest import make_record, make_tables
@@ -54,6 +56,16 @@ def test_intervals_of_all_arms_at_once_are_those_of_each(name: str, kind: str) -
         arms = arms_of(rng, n, seeds, kind)
         alone = [metrics.summarise(name, [arm[seed] for seed in sorted(arm)]) for arm in arms]
         assert [repr(one) for one in summaries.summarise(name, arms)] == [repr(one) for one in alone]
+
+
+@pytest.mark.parametrize("kind", ["binary", "gaps"])
+def test_a_value_alone_is_the_interval_s(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    for n, seeds in ((1, 1), (7, 5), (40, 3)):
+        for arm in arms_of(rng, n, seeds, kind):
+            ordered = [arm[seed] for seed in sorted(arm)]
+            assert metrics.value("clean_accuracy", ordered) == metrics.summarise("clean_accuracy", ordered).value
+    assert metrics.value("clean_accuracy", []) is None
 
 
 def test_arms_of_one_size_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +204,29 @@ def test_an_interval_is_widened_to_the_quantiles_of_the_draws() -> None:
 )
 def test_json_is_indented_as_by_python(value: object) -> None:
     assert formats._indented(value, 0) == json.dumps(value, indent=1)
+
+
+@pytest.mark.parametrize("digits", [3, 4])
+def test_a_column_is_shortened_as_its_cells(digits: int) -> None:
+    rng = np.random.default_rng(5)
+    floats = [*(rng.random(50) * 10.0 ** rng.integers(-12, 17, 50)).tolist(), 0.0, -0.5, 2.0, 1e15, 123456.0]
+    for column in (floats, [*floats, None], [*floats, 3], [1.5, math.nan], [1.5, math.inf], [1, True, None], []):
+        assert [repr(x) for x in script.shorts(column, digits)] == [
+            repr(value if isinstance(value, bool) else script.short(value, digits)) for value in column
+        ]
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 0.1, None, True, "<b>"]}, ["ü \u2028"], ["NaN"], [1e-7, 1e300]])
+def test_data_in_scripts_is_ascii_json_without_tags(value: object) -> None:
+    text = script.encode(value)
+    assert text.isascii()
+    assert "<" not in text
+    assert json.loads(text) == value
+
+
+def test_a_number_that_is_none_is_in_no_script() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        script.encode([math.nan])
 
 
 def test_json_refuses_what_is_no_number() -> None:

@@ -1,0 +1,80 @@
+"""The leaderboard as one HTML page that needs no server and no network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markupsafe
+
+from bench.board import Board
+from bench.report import curves, forest, sections, wording
+from bench.report.sections import Cell, Section
+from bench.report.shown import EMPTY, Shown
+
+HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
+
+
+def piece(shown: Shown) -> str:
+    board = shown.board
+    about = {
+        "name": board.name,
+        "caption": wording.caption(board),
+        "sections": shown.tables,
+        "remarks": [*wording.legend(board), *wording.remarks(board)],
+        "forest": forest.plot(board),
+    }
+    return _section(about)
+
+
+def _section(about: dict[str, Any]) -> str:
+    return _template("section.html.j2").render(board=about, words=sections.WORDS, rows=_rows)
+
+
+def _rows(section: Section) -> markupsafe.Markup:
+    """The rows of a table, escaped. Not in the template, which takes twice as long for what is most of a page."""
+    rows = []
+    for row in section.rows:
+        cells = "".join(_cell(head, cell) for head, cell in zip(section.header, row, strict=True))
+        rows.append(f"<tr>{cells}</tr>\n")
+    return markupsafe.Markup("".join(rows))  # noqa: S704
+
+
+def _cell(head: str, cell: Cell) -> str:
+    if head == "mitigation":
+        return f'<th scope="row" class="words name">{_text(cell.text)}</th>'
+    kind = value = ""
+    if head in sections.WORDS:
+        kind = f' class="words{f" {cell.text}" if cell.text in ("better", "worse") else ""}"'
+    elif cell.number is None:
+        kind = ' class="unknown"'
+    if cell.number is not None:
+        value = f' data-value="{cell.number}"'
+    hint = f' title="{_text(cell.hint)}"' if cell.hint else ""
+    rest = f' <span class="rest">{_text(cell.rest)}</span>' if cell.rest else ""
+    return f"<td{kind}{value}{hint}>{_text(cell.main)}{rest}</td>"
+
+
+def _text(text: str) -> str:
+    return text.translate(HTML)
+
+
+def whole(boards: Sequence[Board], pieces: Sequence[str]) -> str:
+    further = [
+        _section({"name": one.title, "caption": one.note, "sections": [one], "remarks": [], "forest": ""})
+        for one in curves.fewer_labels(boards)
+    ]
+    # the pieces are escaped already
+    found = [markupsafe.Markup(piece) for piece in (*pieces, *further)]  # noqa: S704
+    return _template("board.html.j2").render(boards=found, empty=EMPTY) + "\n"
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(name)
