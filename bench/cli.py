@@ -42,6 +42,15 @@ def main() -> None:
         sys.exit(130)
 
 
+def _readable(text: str | None) -> str | None:
+    """An argument in another encoding than the terminal's reaches Python as half characters, which no model reads."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the sentence is not UTF-8 from character {error.start + 1} on; write it as UTF-8.") from error
+    return text
+
+
 @app.callback()
 def _start() -> None:
     from bench.run_checks import check_not_shadowed
@@ -201,7 +210,7 @@ def replay(
 
 @app.command()
 def explain(
-    text: Annotated[str, typer.Option(help="A sentence of your own.")],
+    text: Annotated[str, typer.Option(help="A sentence of your own.", callback=_readable)],
     run_id: Annotated[str | None, typer.Option("--run", help="The id of a run, or the beginning of it.")] = None,
     model: Annotated[Path | None, typer.Option(help="The folder of a fine-tuned checkpoint, instead of --run.")] = None,
     explainer: Annotated[list[str] | None, typer.Option(help="Repeatable; integrated_gradients by default.")] = None,
@@ -220,17 +229,20 @@ def pictures(
     results: Results = Path("results"),
     out_dir: Annotated[Path | None, typer.Option("--out", help="Default: pictures/ in the results folder.")] = None,
     text: Annotated[str | None, typer.Option(help="Of the texts explained, by number from 1 or by id.")] = None,
-    sentence: Annotated[str | None, typer.Option(help="Of your own, explained by every run's checkpoint.")] = None,
+    sentence: Annotated[
+        str | None, typer.Option(help="Of your own, explained by every run's checkpoint.", callback=_readable)
+    ] = None,
     explainer: Annotated[str | None, typer.Option(help="integrated_gradients by default.")] = None,
     mitigation: Annotated[list[str] | None, typer.Option(help="Repeatable; all in the grid by default.")] = None,
     board: Annotated[str | None, typer.Option(help="A part of its name, such as the task.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the lowest with attributions.")] = None,
     stored: Annotated[bool, typer.Option("--stored", help="Draw the records alone, open no checkpoint.")] = False,
+    over: Annotated[int | None, typer.Option(min=1, help="Also mean curves over this many texts.")] = None,
 ) -> None:
     """Draws what the models rest on for one text: a row per mitigation, attacked pairs, curves, layers, entities."""
     from bench.report.gallery import command
 
-    asked = command.Asked(text, sentence, explainer, mitigation or (), board, seed, not stored)
+    asked = command.Asked(text, sentence, explainer, mitigation or (), board, seed, not stored, over)
     command.run(asked, commands.existing(results), out_dir or results / "pictures", out)
 
 

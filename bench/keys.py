@@ -183,5 +183,6 @@ def cell_key(spec: Spec) -> str:
         explanations=explain_key(spec),
         invariance=invariance_key(spec) if spec.recipes else None,
         honesty=code_hash("bench/robustness/sweep.py", "bench/robustness/transfer.py"),
+        agreement=code_hash("bench/explanations/agreement.py") if spec.explainers else None,
         adaptive=adaptive_key(spec) if spec.adaptive else None,
     )

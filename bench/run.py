@@ -268,8 +268,7 @@ def _others(job: Job, cell: Cell, walk: Walk, tables: dict[str, pd.DataFrame]) -
             table = walk(name, functools.partial(transfers.transfer, cell, job.donors, recipe))
             if table is not None:
                 tables[name] = table
-    explained = cell.task.kind == "classification" and "explain" in walk.results
-    if explained and walk.results["explain"].status == "ok":
+    if "explain" in walk.results and walk.results["explain"].status == "ok":
         found = walk("agreement", lambda: agreement.compare(cell, dict(job.peers)))
         # an explainer without a table may not judge this cell (see _attack_and_explain)
         tables |= {n: t for n, t in (found or {}).items() if n.replace("agreement", "explain", 1) in tables}

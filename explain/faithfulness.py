@@ -109,22 +109,36 @@ def _questions(model: Explainable, attributions: Sequence[Attribution]) -> list[
 def curves(
     model: Explainable, attribution: Attribution, *, orders: int = 40, seed: int = 0, batch_tokens: int = 4096
 ) -> metrics.Curves:
-    """Deletion and insertion curves of one attribution, with the band of `orders` random word orders.
+    """Deletion and insertion curves of one attribution of a classifier, with the band of `orders` random word orders.
 
     Raises ValueError when the attribution's words are not the model's tokenizer's, or orders < 1.
     """
-    if orders < 1:
-        raise ValueError(f"orders is {orders}: give 1 or more")
     (question,) = _questions(model, [attribution])
     if question.encoded.words != attribution.words:
         raise ValueError("the attribution has other words than this model's tokenizer gives")
-    masked = _Masked(Pool(model, batch_tokens), question)
-    own_seed, words = text_seed(seed, attribution.text), len(attribution.words)
+    return curves_of(Pool(model, batch_tokens), question, attribution.scores, orders=orders, seed=seed)
+
+
+def curves_of(
+    pool: Pool, question: Question, scores: Sequence[float], *, orders: int = 40, seed: int = 0
+) -> metrics.Curves:
+    """The same of a question, such as an entity's of a tagger: `scores` has one per word of its text.
+
+    The probability is the question's: the mean over its places (the entity's words) of the target's. Give several
+    explainers' scores of a text one pool: they share the random orders. Raises ValueError on another number of scores,
+    or orders < 1.
+    """
+    if orders < 1:
+        raise ValueError(f"orders is {orders}: give 1 or more")
+    words = len(question.encoded.words)
+    if len(scores) != words:
+        raise ValueError(f"{len(scores)} scores for {words} words: give one score per word that the model sees")
+    masked, own_seed = _Masked(pool, question), text_seed(seed, question.encoded.text)
     rng = np.random.default_rng(own_seed)
     chance = [rng.permutation(words).tolist() for _ in range(orders)]
-    chosen = [metrics.orders(attribution.scores, own_seed)[0], *chance]
+    chosen = [metrics.orders(scores, own_seed)[0], *chance]
     kept = np.concatenate([prefix_masks(order) for order in chosen])
-    with frozen(model.module):
+    with frozen(pool.model.module):
         values = masked.probability(np.concatenate([~kept, kept]))
     deletion, insertion = values.reshape(2, len(chosen), words + 1)
     bands = [np.quantile(rows[1:], share, axis=0) for rows in (deletion, insertion) for share in (0.05, 0.95)]

@@ -8,16 +8,18 @@ from pathlib import Path
 import torch
 
 from bench.explanations import explain_command
+from bench.explanations.entity_versions import predicted
 from bench.explanations.explain_command import Explained
 from bench.report.gallery import drawing
 from bench.report.gallery.drawing import Picture
-from bench.report.gallery.stored import CONTROL, Arms, Chosen, View
+from bench.report.gallery.stored import CONTROL, PREFERRED, Arms, Chosen, View
 from explain import entities, layers
-from explain.faithfulness import curves
+from explain.attribution import Attribution
+from explain.faithfulness import curves_of
 from explain.inputs import encode
-from explain.layers import LayerTable
-from explain.pictures.matrices import Matrix
-from training import ner_metrics
+from explain.pictures.matrices import Matrix, entity_name
+from explain.pool import Pool
+from explain.questions import Question
 from training.errors import UserError
 from training.model import Classifier
 
@@ -48,18 +50,22 @@ def of_sentence(arms: Arms, sentence: str, explainers: Sequence[str], results: P
 
 
 def of_checkpoints(chosen: Chosen, alone: Sequence[View], results: Path) -> list[Picture]:
-    """Curves and layers of the models in `alone`; adds to the notes of `chosen` what is missing for them."""
+    """Curves and layers of the models in `alone`, of a tagger for its first entity; adds to the notes of `chosen` what
+    is missing for them."""
     torch.set_num_threads(1)
     made = []
     for view in alone:
-        named = [name for name in (*view.entities, *view.clean) if name != CONTROL]
+        named = [name for name in (*view.entities, *view.clean) if name != CONTROL] or [PREFERRED]
         try:
             classifier, found = _explain(view, chosen.text, named, results)
-            made += [*_curves(chosen, view, found), _layers(chosen, view, classifier, found)]
+            what, question, rows = _asked(classifier, found, chosen.text, named)
+            pool = Pool(found.model)
+            drawn = [(name, curves_of(pool, question, attribution.scores)) for name, attribution in rows]
+            (table,) = layers.tables_of(found.model, [question])
+            matrix = Matrix(table.words, table.layers, table.values)
+            made += [drawing.of_curves(chosen, view, what, drawn), drawing.of_layers(chosen, view, what, matrix)]
         except (UserError, ValueError) as error:
             chosen.notes.append(f"{view.arm}: no curves and no layers: {error}")
-    if chosen.tagging:
-        chosen.notes.append("deletion and insertion curves are drawn for classes of texts, not for entities")
     return made
 
 
@@ -68,31 +74,22 @@ def _explain(view: View, text: str, explainers: Sequence[str], results: Path) ->
     return classifier, explain_command.explain(classifier, view.arm, text, explainers)
 
 
-def _curves(chosen: Chosen, view: View, found: Explained) -> list[Picture]:
-    if found.tagger:
-        return []
-    rows = [(name, curves(found.model, attribution)) for name, attribution in found.rows]
-    return [drawing.of_curves(chosen, view, _class(found), rows)]
-
-
-def _layers(chosen: Chosen, view: View, classifier: Classifier, found: Explained) -> Picture:
+def _asked(
+    classifier: Classifier, found: Explained, text: str, explainers: Sequence[str]
+) -> tuple[str, Question, list[tuple[str, Attribution]]]:
+    """What is looked at in words and as a question, and each explainer's answer to it."""
+    encoded = encode(found.model, text)
     if not found.tagger:
-        (table,) = layers.layer_tables(found.model, [chosen.text])
-        return drawing.of_layers(chosen, view, _class(found), _matrix(table))
-    encoded = encode(found.model, chosen.text)
+        first = found.rows[0][1]
+        return _class(found), Question(encoded, (first.target,), (first.other,)), list(found.rows)
     (logits,) = entities.tag_logits(found.model, [encoded])
-    spans = ner_metrics.spans([classifier.labels[tag] for tag in logits.argmax(axis=1)])
-    kind, first, after = min(spans, key=lambda span: span[1])
-    asked = entities.question(encoded, logits, entities.Entity(first, after - 1, kind))
-    (table,) = layers.tables_of(found.model, [asked])
-    what = f"the entity {' '.join(encoded.words[first:after])} ({kind})"
-    return drawing.of_layers(chosen, view, what, _matrix(table))
+    entity, *_ = predicted(logits, classifier.labels)
+    name = entity_name(encoded.words, entity.first, entity.last, entity.kind)
+    answers = dict(found.rows)
+    rows = [(one, answers[name if len(explainers) == 1 else f"{name}, {one}"]) for one in explainers]
+    return f"the entity {name}", entities.question(encoded, logits, entity), rows
 
 
 def _class(found: Explained) -> str:
     """`class 1 (positive)`: records know the number, checkpoints the name."""
     return f"class {found.rows[0][1].target} ({found.supported})"
-
-
-def _matrix(table: LayerTable) -> Matrix:
-    return Matrix(table.words, table.layers, table.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,8 @@ from explain.pictures.canvas import fragment, new_figure, save, to_csv, visible
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 PLACES = 101
+_TALL, _LINE = 3.7, 0.18  # inches: the picture, and each further row of names
+_NAMES = 4
 Row = tuple[str, Curves]
 
 
@@ -60,10 +63,13 @@ def curves_csv(rows: Sequence[Row]) -> str:
 def _figure(rows: Sequence[Row], what: str) -> Figure:
     if not rows:
         raise ValueError("no curves to draw: give one (name, Curves) at least")
-    figure = new_figure(7.6, 3.7)
+    # the names stand below in rows of four; two rows have room anyhow
+    extra = _LINE * max(0, math.ceil((len(rows) + 1) / _NAMES) - 2)
+    tall = _TALL + extra
+    figure = new_figure(7.6, tall)
     kinds = (("deletion", "most important words masked, %"), ("insertion", "most important words kept, %"))
     for place, (kind, label) in enumerate(kinds):
-        axes = figure.add_axes((0.085 + 0.47 * place, 0.24, 0.42, 0.67))
+        axes = figure.add_axes((0.085 + 0.47 * place, (0.24 * _TALL + extra) / tall, 0.42, 0.67 * _TALL / tall))
         low, high = (getattr(rows[0][1], f"{kind}_{end}") for end in ("low", "high"))
         share = np.linspace(0, 100, len(low))
         axes.fill_between(share, low, high, color="0.85", linewidth=0, label="90 % of random orders")
@@ -75,7 +81,9 @@ def _figure(rows: Sequence[Row], what: str) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         if place:
             axes.set_yticklabels([])
-            figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="lower center", ncols=4)
+            figure.legend(
+                *axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="lower center", ncols=_NAMES
+            )
         else:
             axes.set_ylabel(f"probability of {visible(what)}", parse_math=False)
     return figure

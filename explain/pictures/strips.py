@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,6 +115,5 @@ def shortened(text: str, most: int) -> str:
     shown = visible(text)
     if letters(shown) <= most:
         return shown
-    while letters(shown) > most - 1:
-        shown = shown[:-1]
-    return shown + "…"
+    used = itertools.accumulate(map(letters, shown))
+    return "".join(c for c, room in zip(shown, used, strict=True) if room < most) + "…"

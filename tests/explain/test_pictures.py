@@ -169,9 +169,22 @@ def test_curves_of_several_texts_are_averaged_by_share_of_words() -> None:
         lines.over_texts([])
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 23])
+def test_names_below_the_curves_leave_the_labels_alone(count: int) -> None:
+    figure = lines._figure([(f"explainer number {number}", _curves()) for number in range(count)], "x")
+    figure.draw_without_rendering()
+    names = figure.legends[0].get_window_extent()
+    assert names.y0 >= 0
+    for axes in figure.axes:
+        assert names.y1 <= axes.xaxis.label.get_window_extent().y0
+
+
 def test_room_of_letters() -> None:
     assert [canvas.letters(text) for text in ("abc", "日本", "e\u0301", TURNED)] == [3, 4, 1, len(SEEN)]
     assert strips.shortened("日本語", 4) == "日…"
+    assert strips.shortened("abcde\u0301f", 6) == "abcde\u0301f"
+    assert strips.shortened("abcde\u0301fg", 6) == "abcde\u0301…"
+    assert strips.shortened("x" * 300_000, 4) == "xxx…"  # in proportion to its length, not to the square of it
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench import leaderboard
 from bench.report.gallery import drawing, stored, writing
-from bench.report.gallery.stored import Arms, Chosen
+from bench.report.gallery.stored import Arms, Chosen, View
 from bench.store import Store
 from training.errors import UserError
 
@@ -26,12 +26,15 @@ class Asked:
     board: str | None = None
     seed: int | None = None
     checkpoints: bool = True
+    over: int | None = None
 
 
 def run(asked: Asked, store: Store, folder: Path, console: Console) -> None:
     """Draws the pictures of one text into `folder` and says what is there and what is not. Raises UserError."""
     if asked.text is not None and asked.sentence is not None:
         raise UserError("give either --text, a text of the runs, or --sentence, one of your own.")
+    if asked.over is not None and not asked.checkpoints:
+        raise UserError("--over asks the runs' checkpoints about many texts; leave --stored out.")
     arms = stored.open_arms(store, leaderboard.build(store), asked.board, asked.mitigations, asked.seed)
     chosen = _chosen(asked, arms, store.folder)
     explainer = chosen.explainer(asked.explainer)
@@ -52,14 +55,24 @@ def run(asked: Asked, store: Store, folder: Path, console: Console) -> None:
             "run was made; run the same `temper run` here to have them"
         )
     else:
-        from bench.explanations import pictured
-
-        pictures += pictured.of_checkpoints(chosen, alone, store.folder)
+        pictures += _of_checkpoints(asked, arms, chosen, alone, store.folder)
     page = writing.write(chosen, arms.board.name, pictures, folder)
     for line in (f"{arms.board.name}: {chosen.about}", *(f"! {note}" for note in chosen.notes)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     count = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'}, each as .png, .svg and .csv"
     console.print(f"{count}; all on one page: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _of_checkpoints(
+    asked: Asked, arms: Arms, chosen: Chosen, alone: Sequence[View], results: Path
+) -> list[drawing.Picture]:
+    from bench.explanations import mean_curves, pictured
+
+    means: list[drawing.Picture] = []
+    if asked.over:  # first, because the pictures of one text leave torch with one thread
+        means, notes = mean_curves.of_arms(arms, [view.arm for view in alone], asked.over, results)
+        chosen.notes += notes
+    return [*pictured.of_checkpoints(chosen, alone, results), *means]
 
 
 def _chosen(asked: Asked, arms: Arms, results: Path) -> Chosen:

@@ -17,6 +17,7 @@ from explain.pictures.matrices import Matrix
 
 MOST = 6
 """Models that get pictures of their own; more only where they are named."""
+_AXIS = 26  # letters that an axis has room for
 ATTENTION = ("attention_rollout",)
 KEY = canvas.KEY[:1].upper() + canvas.KEY[1:]
 
@@ -133,14 +134,39 @@ def of_layers(chosen: Chosen, view: View, what: str, matrix: Matrix) -> Picture:
 
 def of_curves(chosen: Chosen, view: View, what: str, rows: Sequence[tuple[str, Curves]]) -> Picture:
     """Deletion and insertion curves with the band of random orders."""
-    return Picture(
+    of_words = ", the mean over its words of that of their tags," if chosen.tagging else ""
+    return _lines(
         f"{chosen.name}-curves-{_slug(view.arm)}",
         f"{view.arm}: words taken away and given back",
-        f"The probability of {what} as words go and come in the order of each attribution. Grey: what 90 % of random "
-        "orders give. Curves also move with the model's confidence: compare explainers, not models.",
-        lines.curves_html(rows, what),
+        f"The probability of {what}{of_words} as words go and come in the order of each attribution. Grey: what 90 % "
+        "of random orders give.",
+        "the entity's tags" if chosen.tagging else what,
+        rows,
+    )
+
+
+def of_mean_curves(arm: str, texts: str, which: str, what: str, rows: Sequence[tuple[str, Curves]]) -> Picture:
+    """The same over many texts: `texts` says how many, `which` says which; rows as lines.over_texts gives them."""
+    return _lines(
+        f"over-curves-{_slug(arm)}",
+        f"{arm}: words taken away and given back, over {texts}",
+        f"The probability of {what} by the share of a text's words that went or came in the order of each stored "
+        f"attribution, the mean over {texts}, {which}. Grey: what 90 % of random orders give in a text; its ends are "
+        "means too.",
+        what,
+        rows,
+    )
+
+
+def _lines(stem: str, title: str, note: str, what: str, rows: Sequence[tuple[str, Curves]]) -> Picture:
+    label = strips.shortened(what, _AXIS)
+    return Picture(
+        stem,
+        title,
+        f"{note} Curves also move with the model's confidence: compare explainers, not models.",
+        lines.curves_html(rows, label),
         lines.curves_csv(rows),
-        lambda path: lines.save_curves(rows, path, what),
+        lambda path: lines.save_curves(rows, path, label),
     )
 
 

@@ -139,17 +139,7 @@ def choose(arms: Arms, wanted: str | None = None) -> Chosen:
     By default the one of which there is most to show: attacked successfully for most arms, or with most entities.
     Raises UserError where nothing is stored or the text is not among what is.
     """
-    counts: Counter[str] = Counter()
-    for tables in arms.tables.values():
-        for name, columns in _first(tables):
-            later = [v == ATTACKED for v in columns["version"]] if name == TEXTS else [True] * len(columns["id"])
-            counts.update({str(one): 0 for one in columns["id"]})
-            counts.update(str(one) for one, more in zip(columns["id"], later, strict=True) if more)
-    if not counts:
-        raise UserError(
-            f"the runs of '{arms.board.name}' hold no attributions (they were made without an explainer, or by an "
-            "older TemperBench); run them again with --explainer, or explain a text of your own with --sentence."
-        )
+    counts = _counts(arms)
     ids = list(counts)
     one = _one(ids, wanted) if wanted is not None else max(ids, key=lambda name: counts[name])
     notes: list[str] = []
@@ -160,10 +150,32 @@ def choose(arms: Arms, wanted: str | None = None) -> Chosen:
             views.append(view)
         else:
             notes.append(f"{label}: no attribution of this text in {view.spec_id}")
-    text, gold = _text(arms.tables.values(), one)
+    text, gold = text_of(arms.tables.values(), one)
     first = next(iter(views[0].clean.values() or next(iter(views[0].entities.values())).values()))
     about = f"text {ids.index(one) + 1} of {len(ids)} explained ({one}){gold}; seed {arms.seed}"
     return Chosen(one[:8], text or " ".join(first.words), about, views, notes)
+
+
+def explained(arms: Arms) -> list[str]:
+    """The ids of all texts with an attribution, in the order in which they were explained. Raises UserError on none."""
+    return list(_counts(arms))
+
+
+def _counts(arms: Arms) -> Counter[str]:
+    """By text what there is to show of it."""
+    counts: Counter[str] = Counter()
+    for tables in arms.tables.values():
+        for name, columns in _first(tables):
+            ids = [str(one) for one in columns.get("id", ())]
+            later = [v == ATTACKED for v in columns["version"]] if name == TEXTS else [True] * len(ids)
+            counts.update(dict.fromkeys(ids, 0))
+            counts.update(one for one, more in zip(ids, later, strict=True) if more)
+    if not counts:
+        raise UserError(
+            f"the runs of '{arms.board.name}' hold no attributions (they were made without an explainer, or by an "
+            "older TemperBench); run them again with --explainer, or explain a text of your own with --sentence."
+        )
+    return counts
 
 
 def _first(tables: Tables) -> Iterator[tuple[str, Columns]]:
@@ -206,7 +218,7 @@ def _view(label: str, tables: Tables, one: str) -> View:
 
 
 def _rows(columns: Columns, one: str) -> Iterator[dict[str, Any]]:
-    for place, name in enumerate(columns["id"]):
+    for place, name in enumerate(columns.get("id", ())):  # a table without rows has no columns
         if str(name) == one:
             yield {column: cells[place] for column, cells in columns.items()}
 
@@ -215,7 +227,7 @@ def _words(row: dict[str, Any]) -> Words:
     return Words(tuple(json.loads(row["words"])), tuple(map(float, json.loads(row["scores"]))))
 
 
-def _text(every: Iterable[Tables], one: str) -> tuple[str, str]:
+def text_of(every: Iterable[Tables], one: str) -> tuple[str, str]:
     """The text as the attacks stored it, and its label in words; ("", "") where none did."""
     for tables in every:
         for _, columns in tables.starting("attack"):
