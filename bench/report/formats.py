@@ -31,12 +31,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def render(boards: Sequence[Board]) -> dict[str, str]:
     """File suffix -> text."""
-    return assembled(boards, [pieces(board) for board in boards])
+    return assembled(boards, [pieces(shown_of(board)) for board in boards])
 
 
-def pieces(board: Board) -> dict[str, str]:
+def pieces(shown: Shown) -> dict[str, str]:
     """File suffix -> what a board contributes to that file."""
-    shown = shown_of(board)
     return {suffix: piece(shown) for suffix, (piece, _) in FORMATS.items()}
 
 

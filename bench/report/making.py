@@ -19,6 +19,7 @@ from bench.gate.releases import Line
 from bench.record import Record
 from bench.report import formats
 from bench.report.page import write
+from bench.report.shown import shown_of
 from bench.store import Store
 from training.errors import UserError
 
@@ -79,9 +80,9 @@ def _of_part(folder: Path, data: Path, numbered: tuple[int, list[str]]) -> list[
     pieces = []
     for place, board in enumerate(leaderboard.of_part(folder, ids, held)):
         name = f"{number}-{place}" if place else str(number)
-        texts = formats.pieces(board)
-        write.write_board(data, name, board, _again(board, store, held), store)
-        pieces.append(Piece(board, name, texts))
+        shown = shown_of(board)
+        write.write_board(data, name, shown, _again(board, store, held), store)
+        pieces.append(Piece(board, name, formats.pieces(shown)))
     return pieces
 
 

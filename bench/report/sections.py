@@ -79,7 +79,8 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "that are still found there. Edits: with up to 10 versions "
         "with typing errors or near synonyms that keep the class, over the words left alone. Attacked explanation "
         "(--adaptive): near synonyms chosen to keep the class and move the attribution. Seed: with the same arm's "
-        "next seed. That a model explains itself as the baseline does is neither good nor bad.",
+        "next seed, of taggers over the entities that both find. That a model explains itself as the baseline does is "
+        "neither good nor bad.",
     ),
     (
         "Explanations: plausibility and reading",

@@ -13,21 +13,23 @@ EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
 
 @dataclass(frozen=True)
 class Shown:
-    """A board with its tables, the verdict first, and its transfer matrix."""
+    """A board with its tables, the verdict first, those of them that hold its metrics, and its transfer matrix."""
 
     board: Board
     tables: tuple[Section, ...]
+    details: tuple[Section, ...]
     transfers: matrix.Numbers
 
 
 def shown_of(board: Board) -> Shown:
     transfers = matrix.numbers(board)
+    details = tuple(sections.details(board))
     tables = (
         sections.verdict(board),
-        *sections.details(board),
+        *details,
         *interactions.tables(board),
         *budget.curves(board),
         *matrix.matrices(board, transfers),
         *cards.tables(board),
     )
-    return Shown(board, tables, transfers)
+    return Shown(board, tables, details, transfers)

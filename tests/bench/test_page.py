@@ -24,6 +24,7 @@ from bench.report.page.health import Health, thin
 from bench.report.page.reliability import bins
 from bench.report.page.runs import Runs
 from bench.report.page.transfer import Transfer
+from bench.report.shown import shown_of
 from bench.speed import reporting
 from bench.store import Store
 from tests.bench.conftest import attack_table, make_record, make_tables
@@ -174,7 +175,7 @@ def test_every_metric_of_the_board_is_a_column(filled: Fill, tmp_path: Path) -> 
     from bench.report import wording
 
     (board,) = leaderboard.build(filled("r", {"baseline": {}, "fgm": STRONG}))
-    heads = {column["head"] for section in table.content(board)["sections"] for column in section["columns"]}
+    heads = {column["head"] for section in table.content(shown_of(board))["sections"] for column in section["columns"]}
     assert {wording.heading(name) for name in board.metrics} - heads == set()
 
 

@@ -21,6 +21,7 @@ from bench.extraction import equal_mass, extract
 from bench.metrics import Values
 from bench.report import formats, making
 from bench.report.page import script
+from bench.report.shown import shown_of
 from bench.stats import paired
 from bench.store import Store, columns_of
 from tests.bench.conftest import make_record, make_tables
@@ -100,7 +101,7 @@ def test_any_number_of_processes_makes_the_same_boards(filled: Fill, tmp_path: P
     # what another process sends back is written alike
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         sent = pool.submit(copy.copy, alone).result()
-    assert [formats.pieces(board) for board in sent] == [formats.pieces(board) for board in alone]
+    assert [formats.pieces(shown_of(board)) for board in sent] == [formats.pieces(shown_of(board)) for board in alone]
     made = [making.make(store, tmp_path / str(workers), workers) for workers in (1, 2)]
     # the page's folder is named by its content
     assert len({one.page.read_bytes() for one in made}) == 1

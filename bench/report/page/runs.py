@@ -63,6 +63,8 @@ def _errors(tables: Tables) -> list[list[Any]]:
     """[attack, error, texts] of the texts that an attack gave no verdict on."""
     counts: dict[tuple[str, str], int] = {}
     for subject, columns in tables.starting("attack"):
+        if "error" not in columns["status"]:
+            continue
         for status, error in zip(columns["status"], columns["error"], strict=True):
             if status == "error":
                 counts[subject, str(error)] = counts.get((subject, str(error)), 0) + 1

@@ -11,6 +11,7 @@ from bench.board import Arm, Board
 from bench.report import sections, wording
 from bench.report.page.script import short
 from bench.report.sections import Cell, Section
+from bench.report.shown import Shown
 from bench.stats import Interval
 
 
@@ -44,8 +45,9 @@ def summary(board: Board, key: str) -> dict[str, Any]:
     }
 
 
-def content(board: Board) -> dict[str, Any]:
+def content(shown: Shown) -> dict[str, Any]:
     """Everything the page shows of a board at once; arms are named by their place."""
+    board = shown.board
     return {
         "name": board.name,
         "caption": wording.caption(board),
@@ -54,10 +56,7 @@ def content(board: Board) -> dict[str, Any]:
         "score": board.score,
         "metrics": {name: _metric(name) for name in board.metrics},
         "arms": [_arm(arm, board) for arm in board.arms],
-        "sections": [
-            columns(section)
-            for section in _joined([sections.verdict(board), *sections.details(board), *_further(board)])
-        ],
+        "sections": [columns(section) for section in _joined([shown.tables[0], *shown.details, *_further(board)])],
         "numbers": {name: [_numbers(arm.cells[name]) for arm in board.arms] for name in board.metrics},
     }
 

@@ -30,6 +30,7 @@ from bench.report.page.reliability import Reliability
 from bench.report.page.runs import Runs
 from bench.report.page.source import Part, Tables
 from bench.report.page.transfer import Transfer
+from bench.report.shown import Shown
 from bench.store import Store, write_atomic
 from training.errors import UserError
 
@@ -83,12 +84,13 @@ def finish(
     return folder / "index.html"
 
 
-def write_board(data: Path, name: str, board: Board, records: Iterable[tuple[int, Record]], store: Store) -> None:
+def write_board(data: Path, name: str, shown: Shown, records: Iterable[tuple[int, Record]], store: Store) -> None:
     """Writes all files of a board but its history, `<part>-<name>.js` and more; each record is looked at once.
 
     `records`: (place of its arm, record) of all records of the board; `store` has their tables. Raises UserError when a
     table is not as it should be, and OSError.
     """
+    board = shown.board
     examples = Examples(data, name, sum(len(arm.records) for arm in board.arms))
     parts: dict[str, Part] = {
         "budget": Budget(), "reliability": Reliability(), "health": Health(), "transfer": Transfer(),
@@ -109,7 +111,7 @@ def write_board(data: Path, name: str, board: Board, records: Iterable[tuple[int
         if (value := part.data()) is not None:
             script.write(data, f"{part_name}-{name}", value)
             present.append(part_name)
-    script.write(data, f"board-{name}", {**table.content(board), "parts": present, "examples": examples.data()})
+    script.write(data, f"board-{name}", {**table.content(shown), "parts": present, "examples": examples.data()})
 
 
 def _settle(building: Path, folder: Path) -> Path:
