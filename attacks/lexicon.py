@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attacks import derivation, masked_lm, ngrams, originals, pos, vectors
+from attacks import derivation, flair_names, masked_lm, ngrams, originals, pos, vectors
 from attacks.encoder import SentenceEncoder
 from attacks.masked_lm import MaskedLM
 from attacks.ngrams import Ngrams
@@ -280,7 +280,8 @@ def prepare_textattack(folder: Path) -> None:
         (cache / TEXTATTACK_MARK).touch()
         os.environ["TA_CACHE_DIR"] = str(cache)
         try:
-            import textattack.shared  # noqa: F401
+            with flair_names.importable():
+                import textattack.shared  # noqa: F401
         finally:
             for name in set(os.environ) - set(before):
                 del os.environ[name]

@@ -27,6 +27,7 @@ out = Console()
 err = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of records.")]
+INTERRUPTED = 130
 LISTS = ("tasks", "mitigations", "recipes", "explainers", "tiers", "presets", "metrics")
 
 
@@ -37,9 +38,10 @@ def main() -> None:
     except UserError as error:
         err.print(f"temper: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("temper: stopped; the same command continues where this one was")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer's own answer to Ctrl-C, which says nothing
+            err.print("temper: stopped; the same command continues where this one was")
+        raise
 
 
 def _readable(text: str | None) -> str | None:

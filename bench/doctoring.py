@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from packaging.requirements import Requirement
 from rich.table import Table
 
 from attacks import masked_lm, originals
@@ -48,10 +49,21 @@ def _packages() -> list[tuple[str, str, str]]:
             rows.append((name, "missing", "pip install -c constraints.txt -e ."))
             continue
         wrong = name in EXACT and version != EXACT[name]
-        rows.append(
-            (name, version, f"numbers need {EXACT[name]} exactly: pip install {name}=={EXACT[name]}" if wrong else "")
-        )
+        advice = f"numbers need {EXACT[name]} exactly: pip install {name}=={EXACT[name]}" if wrong else ""
+        rows.append((name, version, _unfit(importlib.metadata.requires(name) or []) if name == "flair" else advice))
     return rows
+
+
+def _unfit(requirements: list[str]) -> str:
+    """What it means that flair's requirements, in the metadata's form, refuse the installed transformers; "" if not."""
+    wanted = next((r for r in map(Requirement, requirements) if r.name == "transformers" and r.marker is None), None)
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    if wanted is None or wanted.specifier.contains(version, prereleases=True):
+        return ""
+    return f"not for transformers {version}: all recipes here run without it, TextAttack's with its taggers do not"
 
 
 def _resources() -> list[tuple[str, str, str]]:

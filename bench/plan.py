@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
-from transformers import AutoTokenizer
 
 from attacks import goals, regimes
 from attacks.lexicon import Lexicon
@@ -31,7 +28,6 @@ from training.resources import Resources
 from training.stack import Mitigation, Stack
 from training.task import Task
 
-LENGTHS = (32, 256)
 EVERY = "all"
 ADAPTIVE_TIERS = ("standard", "full")
 
@@ -63,13 +59,13 @@ def plan(request: Request) -> list[Job]:
     request = replace(request, recipes=[components.recipe_named(recipe) for recipe in request.recipes])
     name, chosen, given = presets.choose(request.tier, request.preset)
     resources = Resources(request.cache)
-    model_name, model_folder = sources.open_model(request.model or chosen.model, resources)
+    model_name, model_folder = sources.open_model(chosen.model if request.model is None else request.model, resources)
     fingerprint = sources.model_fingerprint(model_folder)
-    explainers = request.explainers or chosen.explainers
+    explainers = list(dict.fromkeys(request.explainers or chosen.explainers))
     for explainer in explainers:
         load_explainer(explainer)
     stacks = [_stack(text) for text in with_baseline(_wanted(request) or chosen.mitigations)]
-    locators = [f"data:{request.data}"] if request.data else list(request.tasks or chosen.tasks)
+    locators = sources.locators(request.data, request.tasks, chosen.tasks)
     tasks = [run.task_of(locator, request.cache) for locator in locators]
     recipes = _recipes(request, chosen, tasks)
     lexicon = sources.open_lexicon(resources)
@@ -77,7 +73,7 @@ def plan(request: Request) -> list[Job]:
     rules = _rules(request, name, chosen.budget_per_word, lexicon, recipes, tasks)
     jobs: list[Job] = []
     for locator, task in zip(locators, tasks, strict=True):
-        length = _max_length(task, model_folder)
+        length = sources.max_length(task, model_folder, {**given, **request.settings}.get("max_length"))
         for stack in stacks:
             if refusal := _unfit(stack, task.kind):
                 if EVERY in request.mitigations or not request.mitigations:
@@ -201,6 +197,7 @@ def _wanted(request: Request) -> list[str]:
 
 
 def _with_donors(jobs: list[Job]) -> list[Job]:
+    jobs = list({job.spec.id: job for job in jobs}.values())  # fgm and fgm:epsilon=0.1 are one cell
     specs = [job.spec for job in jobs]
     donors, peers = transfers.donors(specs), agreement.peers(specs)
     return [replace(job, donors=donors[job.spec.id], peers=tuple(peers[job.spec.id].items())) for job in jobs]
@@ -230,17 +227,6 @@ def _settings(asked: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.") from error
-
-
-def _max_length(task: Task, model_folder: Path) -> int:
-    """Pieces that hold 99 % of the training texts whole, rounded up to a multiple of 16, within LENGTHS."""
-    tokenizer = AutoTokenizer.from_pretrained(model_folder, local_files_only=True, use_fast=True)
-    if task.kind == "classification":
-        coded = tokenizer([example.text for example in task.train])["input_ids"]
-    else:
-        coded = tokenizer([list(example.words) for example in task.train], is_split_into_words=True)["input_ids"]
-    wanted = float(np.quantile([len(row) for row in coded], 0.99))
-    return int(np.clip(16 * math.ceil(wanted / 16), *LENGTHS))
 
 
 def _unfit(stack: Stack, kind: str) -> str | None:

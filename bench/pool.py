@@ -1,4 +1,4 @@
-"""Many cells over processes. A worker that dies takes its cell down, not the run."""
+"""Many cells over processes. A worker that dies takes its cell down, not the run; workers end with the run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -81,16 +82,23 @@ def _run_once(
     listener = threading.Thread(target=_drain, args=(events, heard, stop), daemon=True)
     listener.start()
     values: dict[str, Any] = {}
+    others = multiprocessing.active_children()
     try:
         with ProcessPoolExecutor(
             min(workers, len(jobs)), mp_context=context, initializer=_initialise, initargs=(events, threads)
         ) as pool:
             futures: dict[Future[Any], str] = {pool.submit(_work, phase, job): spec_id for spec_id, job in jobs.items()}
-            for future in as_completed(futures):
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    break
-                values[futures[future]] = error if error is not None else future.result()
+            try:
+                for future in as_completed(futures):
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        break
+                    values[futures[future]] = error if error is not None else future.result()
+            except KeyboardInterrupt:
+                # leaving the pool waits for every job that it was given; what is finished is on disk
+                for worker in {*multiprocessing.active_children()} - {*others}:
+                    worker.kill()
+                raise
     finally:
         stop.set()
         listener.join(timeout=5)
@@ -110,10 +118,19 @@ def _drain(events: Any, heard: Listener, stop: threading.Event) -> None:
 def _initialise(events: Any, threads: int) -> None:
     global _events
     _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # before anything imports torch
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A worker that outlived its run would write into folders whose lock is free, beside the next run."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _work(phase: Callable[..., Any], job: Job) -> Any:

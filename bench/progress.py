@@ -130,7 +130,7 @@ class Display:
         gained = self.work.share - self.start_share
         if gained <= 0.005:
             return "ETA: measuring"
-        left = (time.monotonic() - self.started) * (1 - self.work.share) / gained
+        left = max(0.0, (time.monotonic() - self.started) * (1 - self.work.share) / gained)
         return f"ETA {left / 60:.0f} min" if left >= 90 else f"ETA {left:.0f} s"
 
 

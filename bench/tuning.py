@@ -3,6 +3,8 @@
 Each arm has an optuna study of its own over the learning rate. The first trials of every study are the grid. An arm
 whose best rate is an end of the grid is tried one rung of LADDER further out, until its best lies inside or REACH rungs
 were added; the rule is the same for all, since a budget that stops at the edge favours the arms whose best lies inside.
+Where several rates were scored and all alike (an arm that learns nothing scores 0 at each), none of them is the best
+and nothing says in which direction to go on: such an arm keeps to the grid.
 `--trials` fixes the number instead: what it asks for beyond the grid is proposed by optuna's TPE sampler (Bergstra et
 al., NIPS 2011), seeded, between the grid's ends. The attack and the test split are never looked at.
 """
@@ -23,6 +25,7 @@ from bench.plan import Request, plan
 from bench.run import Job
 from bench.run_checks import HOUSE
 from bench.stages import Tick
+from training.errors import UserError
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3)
 LADDER = tuple(float(f"{digit}e{power}") for power in range(-8, 1) for digit in (1, 3))
@@ -49,10 +52,24 @@ class Study:
         trial = self.trials.ask()
         return trial, _short(trial.suggest_float("learning_rate", min(self.grid), max(self.grid), log=True))
 
+    @property
+    def scores(self) -> dict[float, float | None]:
+        """Rate -> validation score, None of a training that failed."""
+        return {_short(t.params["learning_rate"]): t.value for t in self.trials.trials}
+
+    @property
+    def level(self) -> bool:
+        """Whether several rates were scored and all alike, so that none stands out."""
+        known = [score for score in self.scores.values() if score is not None]
+        return len(known) > 1 and len(set(known)) == 1
+
     def ask_outwards(self) -> tuple[optuna.Trial, float] | None:
-        """The next rate beyond the end of what was tried that is the best so far; None where the best lies inside."""
-        scores = {_short(t.params["learning_rate"]): t.value for t in self.trials.trials}
+        """The next rate beyond the end of what was tried that is the best so far; None where the best lies inside, or
+        where no rate stands out."""
+        scores = self.scores
         known = {rate: score for rate, score in scores.items() if score is not None}
+        if self.level:
+            return None
         best = min(known, key=lambda rate: (-known[rate], rate), default=0.0)
         higher, lower = ([rung for rung in LADDER if rung > best], [rung for rung in LADDER if rung < best])
         outer = higher[:1] if best == max(scores) else lower[-1:] if best == min(scores) else []
@@ -87,6 +104,8 @@ def tune(
     A training that fails counts as a trial and leaves a row without a score. Raises UserError before anything is
     trained.
     """
+    if wrong := [rate for rate in grid if not 0 < rate <= 1]:
+        raise UserError(f"--rate is {wrong[0]:g}; a learning rate lies above 0 and at 1 or below.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     budget = trials or len(grid)
     studies = [Study.begin(mitigation, grid[:budget]) for mitigation in dict.fromkeys(mitigations)]
@@ -114,14 +133,18 @@ def tune(
     for row in rows:
         score = row["validation_score"] or "failed"
         console.print(f"{row['mitigation']:<30} {row['learning_rate']:>8}  {score}", highlight=False)
+    for study in studies:
+        if study.level:
+            console.print(f"{study.mitigation}: no rate stands out, each scored the same", highlight=False)
 
 
 def _tell(asked: Asked, job: Job, model: str, found: object, console: Console) -> dict[str, str]:
     """Tells the study how its training ended; returns the row of the record."""
     study, (trial, rate) = asked
     if isinstance(found, tuple) and math.isfinite(found[0]):
-        study.trials.tell(trial, found[0])
-        return _row(job, model, study.mitigation, rate, f"{found[0]:.4f}", str(found[1]))
+        score = f"{found[0]:.4f}"
+        study.trials.tell(trial, float(score))  # what is recorded decides
+        return _row(job, model, study.mitigation, rate, score, str(found[1]))
     study.trials.tell(trial, state=optuna.trial.TrialState.FAIL)
     console.print(f"{study.mitigation} at {rate:g} failed: {found}", highlight=False, markup=False)
     return _row(job, model, study.mitigation, rate, "", "")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from training.errors import UserError
 
@@ -69,9 +70,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a JSON-lines file; a torn last line is cut off the file, anything else broken is a UserError."""
     if not path.exists():
         return
-    lines = path.read_bytes().split(b"\n")
-    if lines[-1]:
-        path.write_bytes(b"".join(line + b"\n" for line in lines[:-1]))
+    content = path.read_bytes()
+    lines = content.split(b"\n")
+    if lines[-1]:  # cut in place: a kill while the whole file is written again would lose all of it
+        os.truncate(path, len(content) - len(lines[-1]))
     for number, line in enumerate(lines[:-1], start=1):
         try:
             yield json.loads(line)
@@ -79,6 +81,38 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             raise UserError(
                 f"{path.name}, line {number} is damaged ({error.msg}); delete the file to redo it."
             ) from error
+
+
+class Row(Protocol):
+    """A finished example."""
+
+    @property
+    def id(self) -> str: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+Kept = TypeVar("Kept", bound=Row)
+
+
+class Journal(Generic[Kept]):
+    """The finished examples of a stage, in a file of JSON lines: kill -9 loses those in flight and no others.
+
+    `finished`: id -> example, as `read` makes one of a row, in the order of the file. `tick` hears how many are there
+    after each further one. Raises UserError for a damaged file.
+    """
+
+    def __init__(
+        self, path: Path, read: Callable[[dict[str, Any]], Kept], tick: Callable[[int], None] | None = None
+    ) -> None:
+        self.path, self._tick = path, tick
+        self.finished: dict[str, Kept] = {row["id"]: read(row) for row in read_lines(path)}
+
+    def append(self, example: Kept) -> None:
+        append_line(self.path, example.to_dict())
+        self.finished[example.id] = example
+        if self._tick:
+            self._tick(len(self.finished))
 
 
 def subset(items: Sequence[Any], count: int | None) -> list[Any]:

@@ -140,6 +140,7 @@ def open_classifier(folder: Path, task: Task, max_length: int, seed: int, head: 
     torch.manual_seed(seed)
     # "Some weights were newly initialized" is what fine-tuning is about, not news
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # transformers 5 draws one for every model it opens
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import importlib
 import importlib.metadata
+import math
 import pkgutil
 from collections.abc import Mapping
 from types import ModuleType
@@ -61,10 +62,26 @@ def configure(module: ModuleType, values: Mapping[str, Any]) -> Any:
     for key in values:
         if key not in fields:
             raise UserError(f"'{plugin}' has no setting '{key}'. It has: {', '.join(fields)}.")
+        if wrong := _unfit(fields[key].type, values[key]):
+            raise UserError(f"'{plugin}': {key} is {values[key]!r}; it must be {wrong}.")
     try:
         return module.Config(**values)
     except (TypeError, ValueError) as error:
         raise UserError(f"'{plugin}': {error}") from error
+
+
+def _unfit(declared: Any, value: Any) -> str | None:
+    """What a value must be and is not; None where it fits, or its field is declared as something else than these."""
+    kind = declared if isinstance(declared, str) else getattr(declared, "__name__", "")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {
+        "float": (number and math.isfinite(value), "a finite number"),
+        "int": (number and isinstance(value, int), "a whole number"),
+        "bool": (isinstance(value, bool), "true or false"),
+        "str": (isinstance(value, str), "a word"),
+    }
+    right, wanted = fits.get(kind, (True, ""))
+    return None if right else wanted
 
 
 def _noun(package: str) -> str:

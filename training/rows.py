@@ -169,8 +169,9 @@ def _json_lines(path: Path, content: str, columns: Columns) -> Iterator[Row]:
             continue
         try:
             fields = json.loads(line, parse_constant=float)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deeply")
+        except (ValueError, RecursionError) as error:
+            other = "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+            reason = getattr(error, "msg", other)
             _refuse(where, f"not JSON ({reason}): {shown(line[:40])}", "put one object on each line")
         if not isinstance(fields, dict):
             _refuse(where, f"{shown(fields)} is no object", 'write lines like {"text": "...", "label": "..."}')
@@ -214,12 +215,14 @@ def _text(where: str, value: Any) -> str:
         _refuse(where, f"the text is empty ({shown(value)})", "fill it in or remove the row")
     if len(value) > MAX_CHARACTERS:
         _too_long(where, f"{len(value):,}")
-    return value
+    return _unicode(where, "text", value)
 
 
 def _word(where: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         _refuse(where, f"a word is {shown(value)}", "words are non-empty strings")
+    if " " in value.strip():  # tables keep a sentence as its words with a space between
+        _refuse(where, f"the word {shown(value)} holds a space", "give each of its words an entry and a tag of its own")
     return value
 
 
@@ -231,7 +234,17 @@ def _label(where: str, value: Any) -> str:
     label = str(value).strip()
     if label in ("", "nan", "NaN", "null", "<NA>"):
         _refuse(where, f"the label is empty ({shown(value)})", "fill it in or remove the row")
-    return label
+    return _unicode(where, "label", label)
+
+
+def _unicode(where: str, what: str, value: str) -> str:
+    """JSON can spell half a surrogate pair, which is no character and cannot be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = value[error.start]
+        _refuse(where, f"the {what} has {shown(half)}, half a character", "write the whole one, or remove it")
+    return value
 
 
 def _too_long(where: str, characters: str) -> NoReturn:

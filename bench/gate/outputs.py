@@ -137,4 +137,5 @@ def write(path: Path, text: str, *, append: bool = False) -> None:
         before = path.read_text(encoding="utf8") if append and path.exists() else ""
         write_atomic(path, (before + text).encode("utf8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot write '{path}' ({error}); choose another place for the file.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write '{path}' ({reason}); choose another place for the file.") from error

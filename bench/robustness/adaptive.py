@@ -19,7 +19,7 @@ from attacks.tagged import TaggedOutcome
 from bench.keys import adaptive_key
 from bench.robustness import attacking, tagging_attacks
 from bench.stages import Cell
-from bench.work import read_lines
+from bench.work import Journal
 
 BUDGET, RESTARTS = 2, 2
 APART = 1_000_003  # between the seeds of two restarts, far from the seeds that arms are trained with
@@ -61,7 +61,7 @@ def adapt(cell: Cell, first: Mapping[str, Sequence[Outcome] | Sequence[TaggedOut
     read = TaggedOutcome.from_dict if tagging else Outcome.from_dict
     rows: list[tuple[str, int, Any]] = []
     for recipe, restart in rounds:
-        again: list[Any] = [read(row) for row in read_lines(folder / f"{recipe}-{restart}.jsonl")]
+        again: list[Any] = list(Journal(folder / f"{recipe}-{restart}.jsonl", read).finished.values())
         rows += [(recipe, restart, one) for one in sorted(again, key=lambda outcome: order[outcome.id])]
     return _table(rows, tagging)
 

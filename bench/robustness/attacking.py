@@ -17,7 +17,7 @@ from attacks.outcome import Outcome, Sample
 from bench import stages
 from bench.keys import attack_key, stage_key
 from bench.stages import Cell
-from bench.work import append_line, read_lines, subset
+from bench.work import Journal, subset
 from training import registry
 
 CHECKER = "language_tool"
@@ -55,7 +55,7 @@ def attack(cell: Cell, recipe: str, mode: str) -> tuple[list[Outcome], dict[str,
 
     name = f"attack-{recipe}-{mode}"
     folder, fingerprint = cell.work.run(name, attack_key(spec, recipe, mode), make, resumable=True)
-    by_id = {row["id"]: Outcome.from_dict(row) for row in read_lines(folder / "outcomes.jsonl")}
+    by_id = Journal(folder / "outcomes.jsonl", Outcome.from_dict).finished
     return [by_id[sample.id] for sample in samples], fingerprint
 
 
@@ -64,15 +64,7 @@ def attack_texts(
     budget: int | None = None,
 ) -> list[Outcome]:  # fmt: skip
     """One Outcome per sample at the temperature `at`, each written to `path` at once; those in there are kept."""
-    finished = {row["id"]: Outcome.from_dict(row) for row in read_lines(path)}
-    done = len(finished)
-
-    def record(outcome: Outcome) -> None:
-        nonlocal done
-        done += 1
-        append_line(path, outcome.to_dict())
-        cell.tick(stage, done, len(samples))
-
+    journal = Journal(path, Outcome.from_dict, lambda done: cell.tick(stage, done, len(samples)))
     return attack_engine.attack(
         cell.victim.with_temperature(at),
         samples,
@@ -80,8 +72,8 @@ def attack_texts(
         lexicon=cell.lexicon(),
         budget_per_word=budget or cell.spec.budget_per_word,
         seed=cell.spec.seed if seed is None else seed,
-        finished=finished,
-        on_outcome=record,
+        finished=journal.finished,
+        on_outcome=journal.append,
         regime=cell.spec.regime,
     )
 

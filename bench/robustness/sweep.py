@@ -27,7 +27,7 @@ from bench.keys import sweep_key
 from bench.robustness import attacking, tagging_attacks
 from bench.spec import Spec
 from bench.stages import Cell
-from bench.work import read_lines
+from bench.work import Journal
 
 FACTORS = (0.05, 0.25, 4.0, 20.0)
 SHARE, FEWEST = 0.25, 8
@@ -59,7 +59,7 @@ def sweep(cell: Cell, recipe: str, calibrated: Sequence[Outcome], raw: Sequence[
     folder = cell.work.run(f"sweep-{recipe}", sweep_key(cell.spec, recipe), make, resumable=True)[0]
     parts = {1.0: calibrated, 1.0 / fitted: raw} if fitted != 1.0 else {1.0: calibrated}
     for factor in FACTORS:
-        parts[factor] = [Outcome.from_dict(row) for row in read_lines(folder / f"{factor:g}.jsonl")]
+        parts[factor] = list(Journal(folder / f"{factor:g}.jsonl", Outcome.from_dict).finished.values())
     rows = _rows(parts, samples)
     known = [None if o.status == "error" else round(o.probabilities_before[o.label], 9) for _, o in rows]
     return _table(rows, fitted, known)
@@ -89,7 +89,7 @@ def sweep_tags(cell: Cell, recipe: str, attacked: Sequence[TaggedOutcome]) -> pd
     folder, result = cell.work.run(f"sweep-{recipe}", sweep_key(cell.spec, recipe), make, resumable=True)
     parts: dict[float, Sequence[TaggedOutcome]] = {1.0: attacked}
     for factor in FACTORS:
-        parts[factor] = [TaggedOutcome.from_dict(row) for row in read_lines(folder / f"{factor:g}.jsonl")]
+        parts[factor] = list(Journal(folder / f"{factor:g}.jsonl", TaggedOutcome.from_dict).finished.values())
     rows = _rows(parts, samples)
     known = [None if o.status == "error" else result["before"][f"{factor:g}"][o.id] for factor, o in rows]
     made = _table(rows, 1.0, known)

@@ -23,7 +23,7 @@ from attacks.tagging_victim import Prediction, TaggingVictim, Words, span_predic
 from bench.keys import attack_key
 from bench.metrics import TAGS
 from bench.stages import Cell
-from bench.work import append_line, read_lines, subset
+from bench.work import Journal, subset
 from training import registry, span_head
 from training.model import Classifier
 
@@ -80,7 +80,7 @@ def attack(cell: Cell, recipe: str) -> tuple[list[TaggedOutcome], dict[str, Any]
 
     key = attack_key(spec, recipe, TAGS)
     folder, fingerprint = cell.work.run(f"attack-{recipe}-{TAGS}", key, make, resumable=True)
-    by_id = {row["id"]: TaggedOutcome.from_dict(row) for row in read_lines(folder / "outcomes.jsonl")}
+    by_id = Journal(folder / "outcomes.jsonl", TaggedOutcome.from_dict).finished
     return [by_id[sample.id] for sample in samples], fingerprint
 
 
@@ -89,15 +89,7 @@ def attack_sentences(
     seed: int | None = None, budget: int | None = None,
 ) -> list[TaggedOutcome]:  # fmt: skip
     """One outcome per sample at the temperature `at`, each written to `path` at once; those in there are kept."""
-    finished = {row["id"]: TaggedOutcome.from_dict(row) for row in read_lines(path)}
-    done = len(finished)
-
-    def record(outcome: TaggedOutcome) -> None:
-        nonlocal done
-        done += 1
-        append_line(path, outcome.to_dict())
-        cell.tick(stage, done, len(samples))
-
+    journal = Journal(path, TaggedOutcome.from_dict, lambda done: cell.tick(stage, done, len(samples)))
     return tagging_engine.attack(
         victim(cell.classifier, at),
         samples,
@@ -108,8 +100,8 @@ def attack_sentences(
         seed=cell.spec.seed if seed is None else seed,
         goal=cell.spec.goal,
         regime=cell.spec.regime,
-        finished=finished,
-        on_outcome=record,
+        finished=journal.finished,
+        on_outcome=journal.append,
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -97,7 +98,8 @@ def _trainer(classifier: Classifier, context: Context, steps: int, padded: bool)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, per_device_train_batch_size=settings.batch_size, max_steps=steps, seed=context.seed,
-            learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, warmup_ratio=settings.warmup,
+            learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
+            warmup_steps=math.ceil(settings.warmup * steps),
             max_grad_norm=settings.clip_norm, bf16=torch.cuda.is_available(), use_cpu=not torch.cuda.is_available(),
             logging_steps=max(1, steps // 3), save_strategy="no", report_to=[], disable_tqdm=True,
             dataloader_pin_memory=False,

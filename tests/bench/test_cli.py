@@ -78,22 +78,48 @@ def test_unknown_label_in_a_split_is_named(temper, tmp_path, tiny_model):
         (["run", "--mitigation", "fmg", "--model", "{model}"], "Did you mean 'fgm'"),
         (["run", "--task", "moovie_reviews", "--model", "{model}"], "Did you mean 'movie_reviews'"),
         (["run", "--model", "no-such-model"], "unknown model"),
+        (["run", "--model", ""], "unknown model ''"),
+        (["run", "--model", "{empty}"], "holds no model (config.json: No such file or directory)"),
+        (["run", "--model", "{half}"], "its config.json names no model_type"),
+        (["run", "--model", "{model}", "--data", "x.csv", "--task", "movie_reviews"], "give one of them"),
+        (["run", "--model", "{model}", "--mitigation", "fgm:epsilon=true"], "epsilon is True; it must be a finite"),
+        (["run", "--model", "{model}", "--mitigation", "fgm:epsilon=x"], "epsilon is 'x'; it must be a finite number"),
+        (["run", "--model", "{model}", "--mitigation", "lora:rank=1.5"], "rank is 1.5; it must be a whole number"),
+        (["run", "--model", "{model}", "--mitigation", "clip_norm:bound=NaN"], "nan; it must be a finite number"),
         (["run", "--model", "{model}", "--results", "{file}/r"], "--results"),
         (["run", "--model", "{model}"], "temper fetch"),
         (["check", "--baseline", "absent"], "holds no records"),
         (["compare", "absent", "absent"], "holds no records"),
         (["report", "--results", "absent"], "records"),
         (["run", "--seeds", "0"], "--seeds"),
+        (["tune", "--mitigation", "fgm", "--rate", "0"], "--rate is 0; a learning rate lies above 0"),
+        (["tune", "--mitigation", "fgm", "--rate", "nan"], "--rate is nan"),
+        (["explain", "--model", "{model}", "--text", "caf\udce9 bon"], "not UTF-8 from character 4 on"),
+        (["pictures", "--sentence", "caf\udce9 bon"], "not UTF-8 from character 4 on"),
     ],
 )
 def test_bad_words_exit_2(words, expected, temper, tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    places = {"model": str(tiny_model), "file": str(tmp_path / "file")}
+    for folder, config in (("empty", None), ("half", "{}")):
+        (tmp_path / folder).mkdir()
+        if config:
+            (tmp_path / folder / "config.json").write_text(config)
+    places = {"model": str(tiny_model)} | {name: str(tmp_path / name) for name in ("file", "empty", "half")}
     code, _, err = temper(*[word.format(**places) for word in words])
     assert code == 2
     assert "Traceback" not in err
     assert expected in err
+
+
+def test_ctrl_c_says_what_to_do(temper, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.listing.table", interrupted)
+    code, _, err = temper("list", "tasks")
+    assert code == 130
+    assert "the same command continues where this one was" in err
 
 
 def test_lists_everything_the_folders_hold(temper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -14,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from attacks import lexicon
-from bench import campaign, keys, leaderboard, run
+from bench import campaign, keys, leaderboard, run, sources
 from bench.gate import checking
 from bench.plan import Request, plan
 from bench.record import comparable
+from bench.robustness import attacking, sweep
 from bench.store import Store
+from bench.work import Work
 from training.errors import UserError
 
 HOSTILE = ['<script>alert("x")</script> was good', "=cmd|' /C calc'!A1 was awful", '"quoted", comma film was great']
@@ -202,6 +205,38 @@ def test_kill_9_and_the_same_command_again(finished, ask, cache, data, tiny_mode
         assert comparable(again.read(spec_id)) == comparable(Store(finished).read(spec_id))
 
 
+@pytest.mark.parametrize("stage", ["attack", "sweep"])
+def test_a_killed_attack_or_sweep_goes_on_where_it_was(stage, finished, ask, tmp_path):
+    job = plan(ask(finished))[0]
+    opened = job.open(lambda *_: None)
+    calibrated, raw = (attacking.attack(opened, "deepwordbug", mode)[0] for mode in ("calibrated", "raw"))
+
+    def attacked(cell):
+        if stage == "sweep":
+            return sweep.sweep(cell, "deepwordbug", calibrated, raw).to_dict(orient="list")
+        return [dataclasses.replace(o, seconds=0.0) for o in attacking.attack(cell, "deepwordbug", "raw")[0]]
+
+    def kill(_: str, done: int, __: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    work = Work(tmp_path / "work")
+    work.folder.mkdir()
+    for made in (finished / "work").iterdir():
+        if made.name.startswith(("train-", "evaluate-")):
+            (work.folder / made.name).symlink_to(made)
+    with pytest.raises(KeyboardInterrupt):
+        attacked(dataclasses.replace(opened, work=work, tick=kill))
+    (written,) = work.folder.glob(f"{stage}-*.partial/*.jsonl")
+    assert written.read_text().count("\n") == 3
+    with written.open("a") as stream:
+        stream.write('{"id": "torn')
+    told: list[int] = []
+    again = attacked(dataclasses.replace(opened, work=work, tick=lambda _, done, __: told.append(done)))
+    assert again == attacked(opened)
+    assert told[:2] == [4, 5]
+
+
 def test_plan_checks_everything_first(ask, tmp_path):
     for change, message in [
         ({"mitigations": ["fmg"]}, "Did you mean 'fgm'"),
@@ -217,6 +252,30 @@ def test_plan_checks_everything_first(ask, tmp_path):
     ]:
         with pytest.raises(UserError, match=message):
             plan(ask(tmp_path, **change))
+
+
+def test_what_is_asked_for_twice_is_one_cell(ask, tmp_path):
+    once = plan(ask(tmp_path, explainers=["random"]))
+    twice = plan(
+        ask(tmp_path, mitigations=["fgm", "fgm:epsilon=0.1"], explainers=["random", "random"], labelled=[1.0, 1.0])
+    )
+    assert [job.spec.id for job in twice] == [job.spec.id for job in once]
+
+
+def test_no_more_pieces_than_the_encoder_has_positions(ask, tiny_model, tmp_path):
+    """The tiny encoder has 128 positions: a longer text would end its training with an index error."""
+    assert sources.most_pieces(tiny_model) == 128
+    asked = {"epochs": 1, "learning_rate": 5e-3}
+    with pytest.raises(UserError, match="max_length is 129, and the model reads 128 pieces at most"):
+        plan(ask(tmp_path, settings=asked | {"max_length": 129}))
+    assert plan(ask(tmp_path, settings=asked | {"max_length": 128}))[0].spec.settings["max_length"] == 128
+    lines = [f"{'long text ' * 300} {i},{i % 2}" for i in range(60)]
+    (tmp_path / "long.csv").write_text("text,label\n" + "\n".join(lines))
+    assert plan(ask(tmp_path, data=tmp_path / "long.csv"))[0].spec.settings["max_length"] == 128
+    (tmp_path / "roberta").mkdir()
+    config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
+    (tmp_path / "roberta" / "config.json").write_text(json.dumps(config))
+    assert sources.most_pieces(tmp_path / "roberta") == 512
 
 
 def test_record_files_are_strict_json(finished):

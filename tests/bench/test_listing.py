@@ -234,6 +234,14 @@ def test_doctor_says_which_of_the_authors_components_are_here(cache, theirs) -> 
     assert found[1:] == ["counter_fitted", "ask for RECIPE:original to see how to get the others"]
 
 
+@pytest.mark.parametrize(("version", "said"), [("4.57.6", False), ("5.0.0rc1", True), ("5.24.0", True)])
+def test_doctor_says_what_flair_cannot_do(version: str, said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctoring.importlib.metadata, "version", lambda _: version)
+    asked = ["torch>=1.13.1", 'transformers; extra == "dev"', "transformers[sentencepiece]<5.0.0,>=4.25.0"]
+    assert doctoring._unfit(asked).startswith(f"not for transformers {version}:") == said
+    assert doctoring._unfit(asked[:2]) == ""
+
+
 def test_doctor_says_how_to_get_it(cache: Path) -> None:
     console = Console(width=250)
     with console.capture() as captured:

@@ -19,6 +19,13 @@ HEADER = "task,model,mitigation,learning_rate,validation_score,steps,seed\n"
 def landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Arms whose validation score peaks at a known rate; records which trainings were asked for."""
     best = {"baseline": 3e-4, "fgm": 1.5e-3, "small_lr": 1e-5, "bitfit": 3e-8, "warmup_none": 1.0}
+    # learns nothing; learns nothing but at one rate; nothing that four digits show
+    level = {
+        "linear_probe": dict.fromkeys(tuning.GRID, 0.0),
+        "movement_pruning": dict.fromkeys(tuning.GRID, 0.0) | {1e-4: 0.3},
+        "llrd": {rate: 0.5 + rate / 1e3 for rate in tuning.GRID},
+    }
+    best |= dict.fromkeys(level, 1e-8)
     trained: list[tuple[str, float]] = []
     record = tmp_path / "learning_rates.csv"
     record.write_text(HEADER + "movie_reviews,bert-tiny,lora,0.001,0.7137,500,0\n", encoding="utf8")
@@ -34,7 +41,8 @@ def landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             trained.append((one.spec.arm, one.spec.rate))
             distance = abs(tuning.math.log(one.spec.rate / best[one.spec.arm]))
             failed = one.spec.rate > 2.9e-3 and one.spec.arm != "warmup_none"
-            found[one.spec.id] = RuntimeError("diverged") if failed else (0.8 - 0.1 * distance, 500)
+            score = level.get(one.spec.arm, {}).get(one.spec.rate, 0.8 - 0.1 * distance)
+            found[one.spec.id] = RuntimeError("diverged") if failed else (score, 500)
             listen(one.spec.id, "end", 1, 1)
         return found
 
@@ -75,6 +83,33 @@ def test_an_arm_whose_best_is_an_end_of_the_grid_is_tried_further_out(landscape,
     assert [rate for _, rate in trained] == [*tuning.GRID, *further]
     written = [float(row["learning_rate"]) for row in rows(record) if row["mitigation"] == arm]
     assert written == sorted([*tuning.GRID, *further])
+
+
+@pytest.mark.parametrize(
+    ("arm", "further", "said"),
+    [("linear_probe", 0, True), ("llrd", 0, True), ("movement_pruning", 1, False)],
+)
+def test_an_arm_of_which_no_rate_stands_out_keeps_to_the_grid(landscape, arm, further, said, capsys):
+    """At 3e-3 the training fails, the other rates score alike: there is no best to walk out from."""
+    trained, record = landscape
+    tuning.tune([arm], "bert-tiny", "movie_reviews", tuning.GRID, 2, Console())
+    assert len(trained) == len(tuning.GRID) + further
+    scores = [row["validation_score"] for row in rows(record) if row["mitigation"] == arm]
+    assert (len({score for score in scores if score}) == 1) == said
+    assert (f"{arm}: no rate stands out" in capsys.readouterr().out) == said
+
+
+def test_the_only_rate_that_did_not_fail_is_the_best(landscape):
+    """One score says nothing about being level: an end that alone survives is walked out from."""
+    study = tuning.Study.begin("fgm", (1e-3, 3e-3))
+    for score in (0.0, None):
+        trial, _ = study.ask()
+        state = {"state": tuning.optuna.trial.TrialState.FAIL} if score is None else {"values": score}
+        study.trials.tell(trial, **state)
+    assert not study.level
+    asked = study.ask_outwards()
+    assert asked is not None
+    assert asked[1] == 3e-4
 
 
 def test_more_trials_are_equally_many_and_come_closer(landscape, monkeypatch):

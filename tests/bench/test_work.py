@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.work import Work, append_line, locked, read_lines, subset
+from attacks.outcome import Outcome
+from bench.work import Journal, Work, append_line, locked, read_lines, subset
 from training.errors import UserError
 
 
@@ -73,6 +81,89 @@ def test_a_torn_last_line_is_dropped_and_a_damaged_one_named(tmp_path):
     with pytest.raises(UserError, match="line 2 is damaged"):
         list(read_lines(path))
     assert list(read_lines(tmp_path / "absent")) == []
+
+
+@dataclass(frozen=True)
+class Found:
+    """An example as a stage finishes it."""
+
+    id: str
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Found:
+        return cls(**row)
+
+
+def test_a_journal_takes_over_what_is_there_and_counts_on(tmp_path):
+    told: list[int] = []
+    first = Journal(tmp_path / "j", Found.from_dict, told.append)
+    assert first.finished == {}
+    first.append(Found("b", "\u2028 \n é"))
+    first.append(Found("a", "x"))
+    again = Journal(tmp_path / "j", Found.from_dict, told.append)
+    assert list(again.finished.values()) == [Found("b", "\u2028 \n é"), Found("a", "x")]
+    again.append(Found("c", "y"))
+    assert told == [1, 2, 3]
+    assert list(Journal(tmp_path / "j", Found.from_dict).finished) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("torn", ['{"id": "c", "te', '{"id": "c", "text": "\u00e9"}', "{"])
+def test_a_journal_cuts_a_torn_last_line_and_goes_on_behind_the_whole_ones(tmp_path, torn):
+    path = tmp_path / "j"
+    whole = '{"id": "a", "text": "x"}\n{"id": "b", "text": "é"}\n'
+    path.write_bytes((whole + torn).encode()[:-1] if torn.endswith("}") else (whole + torn).encode())
+    journal = Journal(path, Found.from_dict)
+    assert list(journal.finished) == ["a", "b"]
+    assert path.read_text(encoding="utf8") == whole
+    journal.append(Found("c", "z"))
+    assert list(Journal(path, Found.from_dict).finished.values())[-1] == Found("c", "z")
+
+
+def test_a_torn_line_is_cut_without_writing_the_others_again(tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    path.write_text('{"id": "a", "text": "x"}\n{"id"')
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: pytest.fail("a kill in here would lose every line"))
+    assert list(Journal(path, Found.from_dict).finished) == ["a"]
+
+
+def test_kill_9_loses_no_finished_example(tmp_path):
+    code = (
+        "from pathlib import Path; from tests.bench.test_work import Found; from bench.work import Journal\n"
+        f"journal = Journal(Path({str(tmp_path / 'j')!r}), Found.from_dict)\n"
+        "for i in range(10**9):\n"
+        "    journal.append(Found(str(len(journal.finished)), 'x' * 30_000)); print(i, flush=True)\n"
+    )
+    done = 0
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(5):
+                assert child.stdout is not None
+                child.stdout.readline()
+            os.kill(child.pid, signal.SIGKILL)
+        known = Journal(tmp_path / "j", Found.from_dict).finished
+        assert len(known) >= done + 5
+        assert list(known) == [str(i) for i in range(len(known))]
+        assert all(found.text == "x" * 30_000 for found in known.values())
+        done = len(known)
+
+
+def test_a_file_from_before_journals_is_taken_over(tmp_path):
+    """The lines as the attack stages wrote them, one after the other."""
+    (tmp_path / "outcomes.jsonl").write_text(
+        '{"id": "16-digits", "status": "success", "text": "a fine film", "perturbed": "a fien film", "label": 1, '
+        '"probabilities_before": [0.1, 0.9], "probabilities_after": [0.6, 0.4], "queries": 12, "words": 3, '
+        '"words_changed": 1, "seconds": 0.02, "error": null}\n'
+    )
+    known = Journal(tmp_path / "outcomes.jsonl", Outcome.from_dict).finished
+    assert known["16-digits"].perturbed == "a fien film"
+    before = (tmp_path / "outcomes.jsonl").read_text()
+    (tmp_path / "outcomes.jsonl").unlink()
+    Journal(tmp_path / "outcomes.jsonl", Outcome.from_dict).append(known["16-digits"])
+    assert (tmp_path / "outcomes.jsonl").read_text() == before
 
 
 def test_the_subset_is_nested_and_blind_to_order():

@@ -12,7 +12,7 @@ from explain import last_layer
 from explain.engine import explain
 from explain.faithfulness import faithfulness
 from explain.inputs import Explainable, encode, encode_words, frozen
-from explain.methods import input_x_gradient, kernel_shap, lime, occlusion
+from explain.methods import attention_rollout, input_x_gradient, kernel_shap, lime, occlusion
 from explain.methods._paths import clenshaw_curtis
 from explain.pool import Pool
 from explain.questions import Question
@@ -143,6 +143,16 @@ def test_a_changed_layer_is_run_as_it_is(bert: Explainable) -> None:
     plain = last.forward
     last.forward = lambda *given, **named: plain(*given, **named)
     assert not last_layer.known(bert.module)
+
+
+def test_asking_for_states_and_attention_changes_no_later_answer(bert: Explainable) -> None:
+    text = ["good bad film"]
+    before = explain(bert, text, input_x_gradient, targets=[0])[0]
+    explain(bert, text, attention_rollout, targets=[0])
+    bert.outputs(bert.embed(encode(bert, text[0]).ids[None]), torch.ones(1, 5), output_hidden_states=True)
+    assert last_layer.known(bert.module)
+    again = explain(Explainable(bert.module, bert.tokenizer, 64), text, input_x_gradient, targets=[0])[0]
+    assert again.scores == before.scores
 
 
 def test_clenshaw_curtis_is_exact_for_its_degree_and_nested() -> None:

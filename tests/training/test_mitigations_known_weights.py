@@ -123,13 +123,21 @@ def test_mixout_leaves_a_plain_model_without_dropout(make_context, sentiment_tas
     assert (open_classifier(tmp_path, task, 32, seed=5).logits(texts) == trained.logits(texts)).all()
 
 
-def test_dropout_reaches_layers_and_fused_attention(make_context, sentiment_task):
+@pytest.mark.parametrize(("settings", "rate"), [(("dropout", {"probability": 0.35}), 0.35), (("mixout", {}), 0.0)])
+def test_dropout_reaches_layers_and_fused_attention(settings, rate, make_context, sentiment_task, monkeypatch):
     classifier, context = make_context(sentiment_task(train=16))
-    stack_of("dropout", probability=0.35).prepare_model(classifier.module, context)
-    rates = {part.p for part in classifier.module.modules() if isinstance(part, torch.nn.Dropout)}
-    fused = {part.dropout_prob for part in classifier.module.modules() if hasattr(part, "dropout_prob")}
-    assert rates == {0.35}
-    assert fused == {0.35}
+    name, values = settings
+    module = stack_of(name, **values).prepare_model(classifier.module, context).train()
+    assert {part.p for part in module.modules() if isinstance(part, torch.nn.Dropout)} == {rate}
+    attend, fused = torch.nn.functional.scaled_dot_product_attention, []
+
+    def watched(*given, dropout_p=None, **named):
+        fused.append(dropout_p)
+        return attend(*given, dropout_p=dropout_p, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    module(input_ids=torch.tensor([[2, 5, 6, 3]]), attention_mask=torch.ones(1, 4, dtype=torch.long))
+    assert fused == [rate] * 2
 
 
 def test_sam_steps_along_the_gradient_at_the_worst_nearby_weights(make_context, sentiment_task):

@@ -11,6 +11,8 @@ recorded grid where there is one, else 3e-3 from the authors' code (for T0, not 
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from peft import IA3Config, TaskType, get_peft_model
 
@@ -33,7 +35,9 @@ def prepare_model(module: torch.nn.Module, context: Context, config: None) -> to
     kind = TaskType.SEQ_CLS if context.task.kind == "classification" else TaskType.TOKEN_CLS
     settings = IA3Config(task_type=kind, target_modules=PLACES, feedforward_modules=FEED_FORWARD)
     try:
-        return get_peft_model(module, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers 5 has renamed
+            return get_peft_model(module, settings)
     except ValueError as error:
         raise UserError(f"'ia3' knows the layer names of BERT and RoBERTa, not this model's: {error}") from error
 

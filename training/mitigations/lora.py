@@ -10,6 +10,7 @@ in full, as in the authors' code. Default learning rate: the recorded grid where
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,9 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
     kind = TaskType.SEQ_CLS if context.task.kind == "classification" else TaskType.TOKEN_CLS
     settings = LoraConfig(task_type=kind, r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout)
     try:
-        return get_peft_model(module, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers 5 has renamed
+            return get_peft_model(module, settings)
     except ValueError as error:
         raise UserError(f"'lora' does not know where to put its updates in this model: {error}") from error
 

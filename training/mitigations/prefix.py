@@ -92,7 +92,10 @@ def structure(module: torch.nn.Module, config: Config) -> torch.nn.Module:
             "one. Choose another encoder, or leave it out."
         )
     for name, part in found.items():
-        module.set_submodule(name, PrefixedAttention(part, config.length))
+        made = PrefixedAttention(part, config.length)
+        # transformers 5 records the attention weights of parts of the replaced class only
+        made.__class__ = type(PrefixedAttention.__name__, (PrefixedAttention, type(part)), {})
+        module.set_submodule(name, made)
     return module
 
 
