@@ -80,7 +80,7 @@ TIERS: dict[str, Tier] = {
         ),
     ),
     "quick": Tier(
-        purpose="a first leaderboard: six arms, 3 seeds, a quarter of an hour on 2 cores",
+        purpose="a first leaderboard: six arms, 3 seeds, some twenty minutes on 2 cores",
         model="bert-tiny",
         tasks=("movie_reviews",),
         mitigations=ARMS,
