@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: bench test smoke speed check setup fetch clean
 
-bench: fetch          ## a first leaderboard: the quick tier, a quarter of an hour on 2 cores
+bench: fetch          ## a first leaderboard: the quick tier, some twenty minutes on 2 cores
 	$(BIN)/pytest bench/ --benchmark-only --tier quick
 
 smoke: fetch          ## the same path in minutes, on a handful of texts
