@@ -172,7 +172,7 @@ def test_attack_rules_that_cannot_be_are_refused_before_anything_runs(ask, tmp_p
 
 
 def test_the_attack_rules_are_part_of_what_is_asked(ask, tmp_path):
-    plain, harder = (plan(ask(tmp_path, mitigations=[], tier="standard", adaptive=a))[0].spec for a in (False, True))
+    plain, harder = (plan(ask(tmp_path, tier="standard", adaptive=a))[0].spec for a in (False, True))
     assert plain.id != harder.id
     assert keys.cell_key(plain) != keys.cell_key(harder)
     strict = plain.model_copy(update={"regime": "strict"})

@@ -32,6 +32,10 @@ def work(job: FakeJob, tick: Any) -> str:
     if job.spec.id == "raises":
         raise ValueError("no luck")
     if job.spec.id == "dies":
+        # the pool ends with its first dead worker: the other one is to have begun
+        deadline = time.monotonic() + 20
+        while not (job.folder / "mark").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     if job.spec.id == "dies once" and not (job.folder / "mark").exists():
         (job.folder / "mark").touch()
