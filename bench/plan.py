@@ -79,7 +79,7 @@ def plan(request: Request) -> list[Job]:
                 if EVERY in request.mitigations or not request.mitigations:
                     continue
                 raise UserError(refusal)
-            rate, source = _rate(request, given, task.name, model_name, stack)
+            rate, source = _rate(request, given, task, model_name, stack)
             asked = {"epochs": chosen.epochs, "max_length": length, **given, **request.settings, "learning_rate": rate}
             for share, seed in itertools.product(request.labelled, range(request.seeds or chosen.seeds)):
                 spec = Spec(
@@ -247,12 +247,12 @@ def _shown(model: str, task: Task, request: Request) -> str:
     return f"{model}, span head"
 
 
-def _rate(request: Request, given: dict[str, Any], task: str, model: str, stack: Stack) -> tuple[float, str]:
+def _rate(request: Request, given: dict[str, Any], task: Task, model: str, stack: Stack) -> tuple[float, str]:
     if "learning_rate" in request.settings:
         return request.settings["learning_rate"], "given by the user"
     if "learning_rate" in given:
         return given["learning_rate"], f"preset {request.preset}"
-    return learning_rate(task, model, [(m.name, m.plugin) for m in stack.mitigations])
+    return learning_rate(task.name, task.kind, model, [(m.name, m.plugin) for m in stack.mitigations])
 
 
 def _mitigation_spec(mitigation: Mitigation) -> MitigationSpec:

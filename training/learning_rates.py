@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib import resources
 from types import ModuleType
 
+# of the tasks in learning_rates.csv
+KINDS = {"movie_reviews": "classification", "ner_finance": "tagging"}
 UNTUNED = 5e-5
 UNTUNED_SOURCE = "default for encoders nobody tuned here (5e-5)"
 
@@ -29,14 +31,15 @@ def _grid() -> dict[tuple[str, str, str], float]:
     return {arm: -rate for arm, (_, rate) in best.items()}
 
 
-def learning_rate(task: str, model: str, stack: Sequence[tuple[str, ModuleType]]) -> tuple[float, str]:
-    """(learning rate, where it comes from) for a stack of (name, plug-in) on `model` and `task`.
+def learning_rate(task: str, kind: str, model: str, stack: Sequence[tuple[str, ModuleType]]) -> tuple[float, str]:
+    """(learning rate, where it comes from) for a stack of (name, plug-in) on `model` and `task`, which is of `kind`.
 
     The grid is asked for the whole stack, then for its first member that changes which parameters learn
-    (LEARNING_RATE), whose paper comes next, then for the baseline; on this task first, else on another one.
+    (LEARNING_RATE), whose paper comes next, then for the baseline; on this task first, then on one of its kind (a
+    tagger's best rates are no classifier's), else on another one.
     """
     grid = _grid()
-    tasks = sorted({known for known, _, _ in grid}, key=lambda known: (known != task, known))
+    tasks = sorted({known for known, _, _ in grid}, key=lambda known: (known != task, KINDS.get(known) != kind, known))
 
     def tuned(name: str) -> tuple[float, str] | None:
         for known in tasks:

@@ -36,9 +36,25 @@ PAPER = SimpleNamespace(LEARNING_RATE=5e-4, LEARNING_RATE_SOURCE="paper")
 )
 def test_from_the_nearest_evidence(monkeypatch, task, model, stack, rate, source):
     monkeypatch.setattr(learning_rates, "_grid", lambda: ROWS)
-    found = learning_rates.learning_rate(task, model, stack)
+    found = learning_rates.learning_rate(task, "classification", model, stack)
     assert found[0] == rate
     assert source in found[1]
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+def test_own_data_are_trained_as_the_recorded_task_of_their_kind(kind):
+    (known,) = [task for task, its in learning_rates.KINDS.items() if its == kind]
+    for arm in ("baseline", "fgm"):
+        own = learning_rates.learning_rate("my_data", kind, "bert-tiny", [(arm, PLAIN)])
+        assert own == learning_rates.learning_rate(known, kind, "bert-tiny", [(arm, PLAIN)])
+        assert known in own[1]
+
+
+def test_the_kinds_of_the_recorded_tasks_are_theirs():
+    text = resources.files("training").joinpath("learning_rates.csv").read_text()
+    assert {row["task"] for row in csv.DictReader(text.splitlines())} == set(learning_rates.KINDS)
+    for task, kind in learning_rates.KINDS.items():
+        assert f'kind="{kind}"' in resources.files("training.tasks").joinpath(f"{task}.py").read_text()
 
 
 def test_every_arm_of_the_recorded_grid_had_the_same_budget():

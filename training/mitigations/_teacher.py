@@ -44,7 +44,8 @@ def train(module: torch.nn.Module, context: Context, stack: Stack, model: str = 
         _check(teacher, module, context, model)
         settings = context.settings
         if model:
-            rate, _ = learning_rate(context.task.name, model, [(m.name, m.plugin) for m in stack.mitigations])
+            task, parts = context.task, [(m.name, m.plugin) for m in stack.mitigations]
+            rate, _ = learning_rate(task.name, task.kind, model, parts)
             settings = settings.model_copy(update={"learning_rate": rate})
         fine_tune(teacher, stack, dataclasses.replace(context, settings=settings))
     teacher.module.requires_grad_(False)
