@@ -23,7 +23,7 @@ from bench.store import Store
 Read = tuple[Record, dict[str, Values]]
 Part = TypeVar("Part")
 Made = TypeVar("Made")
-HELD = 64 * 2**20  # bytes of JSON, some eight times as many in memory
+HELD = 64 * 2**20  # bytes of JSON; in memory they are several times as large
 FEWEST = 2000  # records; fewer are read sooner than other processes are started
 
 
@@ -103,7 +103,7 @@ def each(
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Without threads of a product of small matrices, which spend more time waiting for each other than multiplying,
-    and without collecting cycles, of which records and boards have none: looking for them takes a sixth of the time."""
+    and without collecting cycles, of which records and boards have none: looking for them takes an eighth of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
