@@ -102,8 +102,10 @@ def each(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without threads of a product of small matrices, which spend more time waiting for each other than multiplying,
-    and without collecting cycles, of which records and boards have none: looking for them takes an eighth of the time."""
+    """Without threads of a product of small matrices, which spend more time waiting for each other than multiplying.
+
+    And without collecting cycles, of which records and boards have none: to look for them takes an eighth of the time.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
