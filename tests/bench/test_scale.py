@@ -217,7 +217,9 @@ def test_a_column_is_shortened_as_its_cells(digits: int) -> None:
         ]
 
 
-@pytest.mark.parametrize("value", [{"a": [1, 0.1, None, True, "<b>"]}, ["ü \u2028"], ["NaN"], [1e-7, 1e300]])
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 0.1, None, True, "<b>"]}, ["ü \u2028"], ["NaN"], [1e-7, 1e300], ["half \ud83d"]]
+)
 def test_data_in_scripts_is_ascii_json_without_tags(value: object) -> None:
     text = script.encode(value)
     assert text.isascii()

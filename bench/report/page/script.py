@@ -21,9 +21,12 @@ def write(folder: Path, name: str, value: Any) -> None:
 
 def encode(value: Any) -> str:
     """Strict JSON that stays text wherever a browser reads it: ASCII, and no `<` that could close or open a tag."""
-    text = pydantic_core.to_json(value, inf_nan_mode="constants").decode("utf8")
+    try:
+        text = pydantic_core.to_json(value, inf_nan_mode="constants").decode("utf8")
+    except ValueError:  # half a surrogate pair, which is no UTF-8
+        text = ""
     # the other one writes ASCII alone and refuses what is no number, and takes four times as long
-    if not text.isascii() or "NaN" in text or "Infinity" in text:
+    if not text or not text.isascii() or "NaN" in text or "Infinity" in text:
         text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -36,7 +39,7 @@ def shorts(column: Sequence[Any], digits: int = 4) -> Sequence[Any]:
     if not kinds <= {float, NoneType}:
         return [short(value, digits) for value in column]
     known = [value for value in column if value is not None]
-    # printed together, as one at a time takes three times as long; what is not finite is left to `short`
+    # printed together, as one at a time takes half as long again; what is not finite is left to `short`
     printed = (f"%.{digits}g " * len(known) % tuple(known)).split()
     if "nan" in printed or "inf" in printed or "-inf" in printed:
         return [short(value, digits) for value in column]
