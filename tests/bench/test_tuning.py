@@ -128,7 +128,7 @@ def test_more_trials_are_equally_many_and_come_closer(landscape, monkeypatch):
     from training import registry
 
     stack = [("fgm", registry.load("training.mitigations", "fgm"))]
-    assert learning_rates.learning_rate("movie_reviews", "bert-tiny", stack)[0] == best[1]
+    assert learning_rates.learning_rate("movie_reviews", "classification", "bert-tiny", stack)[0] == best[1]
 
 
 def test_a_budget_below_the_grid_takes_its_first_points(landscape):
