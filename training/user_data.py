@@ -2,7 +2,8 @@
 
 Files: .csv, .tsv, .jsonl with the columns text and label (and split, if wanted); CoNLL files (word first, tag
 last, blank line between sentences); .jsonl with tokens and ner_tags. Tag schemes IOB1, IOBES and BILOU are
-converted to BIO (IOB2), and the task's notes say so.
+converted to BIO (IOB2), and the task's notes say so. A column `rationale` marks the words that justify the label
+(training/rationales.py). Folders of ERASER and HateXplain are read as published (training/rationale_layouts.py).
 
 A text occurs once in a Task. Repeats are dropped, from train before validation before test; a text with two
 labels inside a split goes altogether. Where no split is given it is made by the text's hash: 70/10/20.
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.errors import UserError
+from training.rationale_layouts import published
 from training.rows import SUFFIXES, Row, read_rows, shown
 from training.task import Example, Task, classified, split_by_text, tagged, without_duplicates
 
@@ -33,7 +35,7 @@ def load_file(path: Path, *, seed: int = 0, name: str | None = None) -> Task:
     Raises UserError, one line with file, line, what was found and what to do, for anything that is not right.
     """
     path = Path(path)
-    splits = _folder(path) if path.is_dir() else _columns_split(read_rows(path))
+    splits = (published(path) or _folder(path)) if path.is_dir() else _columns_split(read_rows(path))
     name = name or (path.resolve().name if path.is_dir() else path.stem)
     return assemble(name, splits, source=path.name or str(path), seed=seed)
 
@@ -65,6 +67,9 @@ def assemble(
     index = {label: i for i, label in enumerate(names)}
     examples = {split: [_example(row, index, split) for row in rows] for split, rows in parts.items()}
     distinct = _distinct(examples, notes)
+    for split, rows in distinct.items():
+        if reasons := sum(bool(example.rationale) for example in rows):
+            notes.append(f"{split}: {reasons} of {len(rows)} texts have a human rationale")
     return Task(
         name=name,
         kind="tagging" if tagging else "classification",
@@ -163,7 +168,7 @@ def _example(row: Row, index: Mapping[str, int], split: str) -> Example:
             )
     if row.label is None:
         return tagged(row.words, [index[tag] for tag in row.tags])
-    return classified(row.text, index[row.label])
+    return classified(row.text, index[row.label], row.rationale)
 
 
 def _distinct(examples: Mapping[str, list[Example]], notes: list[str]) -> dict[str, list[Example]]:
