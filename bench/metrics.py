@@ -130,6 +130,8 @@ METRICS: tuple[Metric, ...] = (
     # a list of words is no human judgement of a text: shown, never ranked
     Metric("lexicon_ap", "plausibility AP*, sentiment words", "score", None, None, "mean", "explain:{}"),
     Metric("lexicon_f1", "plausibility token F1, sentiment words", "share", None, None, "mean", "explain:{}"),
+    Metric("own_words_ap", "plausibility AP*, the entity's words", "score", None, None, "mean", "explain:{}"),
+    Metric("own_words_f1", "plausibility token F1, the entity's words", "share", None, None, "mean", "explain:{}"),
     Metric("effective_words", "effective words", "words", None, None, "mean", "explain:{}"),
     Metric("self_share", "attribution on the entity itself", "share", None, None, "mean", "explain:{}"),
     Metric("method_agreement", "tau-b with other methods", "tau", None, None, "mean", "explain:{}"),

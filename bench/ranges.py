@@ -25,6 +25,7 @@ NAMES: dict[str, Range] = {
     "brier_raw": (0.0, 2.0),
     "rationale_ap": (-math.inf, 1.0),
     "lexicon_ap": (-math.inf, 1.0),
+    "own_words_ap": (-math.inf, 1.0),
     "effective_words": (1.0, math.inf),
     "errors_added": (-math.inf, math.inf),
 }

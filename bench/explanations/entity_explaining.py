@@ -4,7 +4,8 @@ The metrics are those of texts, asked of the margin at the entity (explain.entit
 its attribution, its own and the context's alike, and the margin is watched. `explain` has a row per sentence, the mean
 over its entities, because entities of one sentence are no independent examples; `masked_keeps_class` is 1 where every
 entity keeps its tags with all words masked, `completeness_error` the largest. A sentence without a predicted entity
-is unknown. `entity_attributions` has the scores, a row per entity.
+is unknown. `entity_attributions` has the scores, a row per entity. Plausibility (marks.on_entity) is over the entities
+that are in the data as they were predicted.
 
 How far attributions move is asked as of texts (explaining.py): of edits of the context that leave every predicted
 entity as it is, of the sentence of a successful attack, of a model that learnt nothing. The margin asked about is that
@@ -19,7 +20,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +31,7 @@ import pandas as pd
 
 from attacks.entities import spans
 from attacks.tagged import TaggedOutcome
-from bench.explanations import edits
+from bench.explanations import edits, marks
 from bench.explanations.entity_versions import Asked, Drifts, Version, drifts, predicted, versions
 from bench.explanations.explaining import CONTROLS, edited_here
 from bench.keys import explain_key
@@ -151,6 +152,7 @@ def _explain_one(bench: Bench, example: Example, asked: Asked, around: Around, p
             for k in range(len(asked))
         ]
         row = {"id": example.id, "seconds": seconds[name] if asked else None} | _row(found, own, agreed)
+        row |= _plausible(found, spans([bench.labels[tag] for tag in example.tags]))
         ours = functools.partial(_answer, bench, name)
         moved = drifts(found, around.edited, ours) if edited_here(bench.modules[name], place) else None
         attacked = next(iter(drifts(found, [around.attacked] if around.attacked else [], ours)), [])
@@ -218,6 +220,12 @@ def _row(found: list[Explained], scored: list[Faithfulness], agreed: list[float 
         "effective_words": _mean([effective_words(one.attribution.scores) for one in found]),
         "method_agreement": _mean(agreed),
     }
+
+
+def _plausible(found: list[Explained], gold: Collection[tuple[str, int, int]]) -> dict[str, float | None]:
+    right = [e for e in found if (e.entity.kind, e.entity.first, e.entity.last + 1) in gold]
+    each = [marks.on_entity(one.attribution.scores, one.entity.first, one.entity.last) for one in right]
+    return {name: _mean([one[name] for one in each]) for name in ("own_words_ap", "own_words_f1")}
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -16,7 +16,8 @@ CONTROL = "random"
 MEANS = (
     "dnaopc", "faithfulness_correlation", "comprehensiveness", "sufficiency", "masked_keeps_class", "drift_overlap",
     "unchanged_tau", "attacked_tau", "edit_tau_worst", "edit_tau", "edit_overlap", "edit_coverage", "rationale_ap",
-    "rationale_f1", "lexicon_ap", "lexicon_f1", "effective_words", "method_agreement", "self_share",
+    "rationale_f1", "lexicon_ap", "lexicon_f1", "own_words_ap", "own_words_f1", "effective_words", "method_agreement",
+    "self_share",
 )  # fmt: skip
 GATES = (
     ("completeness_failures", "completeness_error", COMPLETENESS_LIMIT),

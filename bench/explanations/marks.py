@@ -1,4 +1,5 @@
-"""The words that ought to matter: human rationales where the data has them, words of a sentiment lexicon elsewhere."""
+"""The words that ought to matter: human rationales where the data has them, words of a sentiment lexicon elsewhere, and
+of an entity its own words."""
 
 from __future__ import annotations
 
@@ -44,6 +45,15 @@ def plausibility(attribution: Attribution, example: Example, lexicon: frozenset[
         "lexicon_ap": corrected_average_precision(strong, sizes) if strong else None,
         "lexicon_f1": token_f1(strong, sizes) if strong else None,
     }
+
+
+def on_entity(scores: Sequence[float], first: int, last: int) -> dict[str, float | None]:
+    """AP* and token F1 of the attribution of one entity against the words `first` to `last` that it consists of.
+
+    People marked these words and no others; but a name can be known by its context alone, so neither is ranked.
+    """
+    marks = [int(first <= place <= last) for place in range(len(scores))]
+    return {"own_words_ap": corrected_average_precision(marks, scores), "own_words_f1": token_f1(marks, scores)}
 
 
 def _is_strong(word: str, lexicon: frozenset[str]) -> bool:

@@ -25,7 +25,7 @@ WIDEST = 12
 FLOORS = (
     "dnaopc", "faithfulness_correlation", "drift_tau", "drift_overlap", "unchanged_tau", "attacked_tau",
     "edit_tau_worst", "edit_tau", "edit_overlap", "typo_tau", "synonym_tau", "seed_tau", "rationale_ap",
-    "rationale_f1", "lexicon_ap", "lexicon_f1",
+    "rationale_f1", "lexicon_ap", "lexicon_f1", "own_words_ap", "own_words_f1",
 )  # fmt: skip
 # title, the metrics in it, and what must be known to read it
 SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -85,12 +85,13 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "Explanations: plausibility and reading",
         (
-            "rationale_ap", "rationale_f1", "lexicon_ap", "lexicon_f1", "effective_words", "self_share",
-            "method_agreement", "explain_seconds",
+            "rationale_ap", "rationale_f1", "lexicon_ap", "lexicon_f1", "own_words_ap", "own_words_f1",
+            "effective_words", "self_share", "method_agreement", "explain_seconds",
         ),
         "AP*: average precision of the marked words, 1 where they all come first, 0 at chance. Plausible is what looks "
-        "right to people, not what the model did; words of a sentiment lexicon are shown, never ranked. Effective "
-        "words: how many an attribution is spread over. On the entity itself: the part that lies on its own words.",
+        "right to people, not what the model did; words of a sentiment lexicon, and an entity's own (of the entities "
+        "found as they are in the data), are shown, never ranked. Effective words: how many an attribution is spread "
+        "over. On the entity itself: the part that lies on its own words.",
     ),
     (
         "Stability",

@@ -54,6 +54,8 @@ SHORT = {
     "rationale_f1": "human F1",
     "lexicon_ap": "lexicon AP*",
     "lexicon_f1": "lexicon F1",
+    "own_words_ap": "entity's words AP*",
+    "own_words_f1": "entity's words F1",
     "method_agreement": "methods tau-b",
     "self_share": "on the entity itself",
     "explain_seconds": "explaining",

@@ -4,6 +4,7 @@ sentences without an entity, edits and attacks seen from the entities."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,7 +16,7 @@ from transformers import BertConfig, BertForTokenClassification, PreTrainedToken
 from attacks import lexicon
 from attacks.tagged import TaggedOutcome
 from bench import keys, metrics
-from bench.explanations import edits, entity_explaining, entity_versions, explained, explaining
+from bench.explanations import edits, entity_explaining, entity_versions, explained, explaining, marks
 from bench.spec import Sizes, Spec
 from bench.work import Work
 from explain.inputs import Explainable
@@ -76,6 +77,23 @@ def test_a_row_per_sentence_and_one_per_entity(model: Explainable) -> None:
     values = dict(explained.explain("integrated_gradients", frame, ("a",)))
     assert {"dnaopc:integrated_gradients", "self_share:integrated_gradients"} <= set(values)
     assert values["completeness_failures:integrated_gradients"].top.tolist() == [0.0]
+
+
+def test_only_entities_of_the_data_are_held_against_their_words(model: Explainable) -> None:
+    words = ["the", "actor", "is", "good", "and", "the", "plot", "is", "dull", "not", "very", "great"]
+    with torch.no_grad():
+        model.module.classifier.bias.copy_(torch.tensor([-0.1, 0.3, 0.0]))
+    asked = entity_explaining.ask(model, sentence("a", *words), LABELS)
+    first = asked[0][0]
+    tags = [0] * len(words)
+    tags[first.first] = LABELS.index("B-PER")
+    tags[first.first + 1 : first.last + 1] = [LABELS.index("I-PER")] * (first.last - first.first)
+    (row,) = tables(model, replace(sentence("a", *words), tags=tuple(tags)))["explain:integrated_gradients"]
+    stored = tables(model, sentence("a", *words))["entity_attributions:integrated_gradients"][0]
+    wanted = marks.on_entity(json.loads(stored["scores"]), first.first, first.last)
+    assert row["own_words_ap"] == pytest.approx(wanted["own_words_ap"], abs=1e-6)
+    (other,) = tables(model, sentence("a", *words))["explain:integrated_gradients"]
+    assert other["own_words_ap"] is other["own_words_f1"] is None
 
 
 def test_a_sentence_without_an_entity_is_unknown_not_zero(model: Explainable) -> None:

@@ -144,6 +144,14 @@ def test_human_marks_count_with_the_sign_and_only_where_the_label_was_predicted(
     assert marks.plausibility(hole, example, frozenset())["rationale_f1"] is None
 
 
+def test_an_entitys_own_words_by_hand() -> None:
+    # of five words the entity's two stand first and third, AP = (1/1 + 2/3) / 2; over all ten places of two, 0.5925
+    found = marks.on_entity([0.5, 2.0, 0.2, -3.0, 0.1], 1, 2)
+    assert found["own_words_ap"] == pytest.approx((5 / 6 - 0.5925) / (1 - 0.5925))
+    assert found["own_words_f1"] == 0.5
+    assert marks.on_entity([1.0, 2.0], 0, 1) == {"own_words_ap": None, "own_words_f1": None}  # nothing else to choose
+
+
 def test_lexicon_marks_count_by_size_and_only_for_sentiment() -> None:
     example = Example("x", "not Bad, film", 1)
     found = marks.plausibility(attribution("not Bad, film", [1.0, -5.0, 2.0]), example, frozenset({"bad"}))
