@@ -193,8 +193,8 @@ def _conll(path: Path, content: str, columns: Columns) -> Iterator[Row]:
     words: list[str] = []
     tags: list[str] = []
     width = first = 0
-    for number, line in enumerate([*content.split("\n"), ""], start=1):
-        line = line.rstrip("\r")
+    lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # of Windows, and of old Macs
+    for number, line in enumerate([*lines, ""], start=1):
         parts = [part.strip() for part in line.rstrip().split("\t")] if "\t" in line else line.split()
         if not line.strip() or parts[0] == "-DOCSTART-":
             if words:

@@ -117,6 +117,13 @@ def test_conll_file(tmp_path: Path) -> None:
     assert [task.labels[tag] for tag in example.tags][0::2] == ["B-PER", "O"]
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_of_other_systems(tmp_path: Path, end: str) -> None:
+    plain = load_file(write(tmp_path / "ner.conll", conll_of()))
+    other = load_file(write(tmp_path / "ner.conll", conll_of().replace("\n", end).encode()))
+    assert other.fingerprint == plain.fingerprint
+
+
 @pytest.mark.parametrize("names", [("train.txt", "valid.txt", "test.txt"), ("train.conll", "dev.bio", "test.iob2")])
 def test_a_folder_of_conll_files(tmp_path: Path, names: tuple[str, ...]) -> None:
     for start, name in enumerate(names):
