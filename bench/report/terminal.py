@@ -71,11 +71,11 @@ def verdict(board: Board, width: int) -> Table:
 
 
 def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
-    rows = [_with_ranks(sections.columns(board, arm), arm) for arm in board.arms]
+    columns = _with_ranks(sections.columns(board), board.arms)
     unattacked = [name for name in ("clean_accuracy", "entity_f1") if name in board.metrics and name != board.score]
     base = unattacked[0] if unattacked else "clean_accuracy"
     score, clean = sections.heading(board.score), sections.heading(base)
-    kept = [name for name in rows[0] if name not in without and (name != "ranks" or any(a.ranks for a in board.arms))]
+    kept = [name for name in columns if name not in without and (name != "ranks" or any(a.ranks for a in board.arms))]
     heads = {score: sections.heading(board.score, terse=True), clean: sections.heading(base, terse=True)}
     heads |= {"vs baseline, points": "vs baseline", "rank": "#"}
     if not rich:
@@ -87,16 +87,18 @@ def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
         words = name in sections.WORDS
         head = Text(heads.get(name, name), style="bold")
         table.add_column(head, justify="left" if words else "right", no_wrap=name != "mitigation", overflow="fold")
-    for arm, row in zip(board.arms, rows, strict=True):
-        cells = [_verdict_cell(name, row[name], arm, rich, short=name == clean and not rich) for name in kept]
+    for place, arm in enumerate(board.arms):
+        cells = [
+            _verdict_cell(name, columns[name][place], arm, rich, short=name == clean and not rich) for name in kept
+        ]
         table.add_row(*cells)
     return table
 
 
-def _with_ranks(row: dict[str, Cell], arm: Arm) -> dict[str, Cell]:
-    """The cells with the interval of the rank in a column of its own, so that ranks stand below each other."""
-    ranks = "-".join(map(str, sorted(set(arm.ranks)))) if arm.ranks else sections.UNKNOWN
-    return {"rank": row["rank"], "ranks": Cell(ranks), **row}
+def _with_ranks(columns: dict[str, list[Cell]], arms: Sequence[Arm]) -> dict[str, list[Cell]]:
+    """The columns with the intervals of the ranks in one of their own, so that ranks stand below each other."""
+    ranks = ["-".join(map(str, sorted(set(arm.ranks)))) if arm.ranks else sections.UNKNOWN for arm in arms]
+    return {"rank": columns["rank"], "ranks": [Cell(text) for text in ranks], **columns}
 
 
 def _verdict_cell(name: str, cell: Cell, arm: Arm, rich: bool, short: bool) -> Text:
