@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -28,6 +28,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15
+BETWEEN = 2  # columns between two of a table: the padding and the box's blank line
 MOST = 10  # boards; nobody scrolls through more
 Row = tuple[str, list[Cell]]
 
@@ -114,21 +115,28 @@ def details(board: Board, width: int) -> list[Table]:
     """The headline metrics as rows and the arms as columns: with intervals if all arms fit, else in several tables."""
     groups = _rows(board)
     arms = range(len(board.arms))
-    whole = _transposed(board, groups, arms, intervals=True) if len(arms) <= width else None
-    if whole is not None and _width(whole) <= width:
-        return [whole]
-    least = [max(cell_len(cells[arm].main) for group in groups for _, cells in group) for arm in arms]
-    for count in range(1, len(board.arms) + 1):
-        size = math.ceil(len(board.arms) / count)
+    if len(arms) <= width and _needed(board, groups, arms, intervals=True)(arms) <= width:
+        return [_transposed(board, groups, arms, intervals=True)]
+    needed = _needed(board, groups, arms, intervals=False)
+    for count in range(1, len(arms) + 1):
+        size = math.ceil(len(arms) / count)
         parts = [arms[start : start + size] for start in arms[::size]]
-        # to measure a table takes long, and most of these are seen to be too wide without
-        if count < len(board.arms) and max(sum(least[arm] for arm in part) for part in parts) > width:
-            continue
-        tables = [_transposed(board, groups, part, intervals=False) for part in parts]
-        if all(_width(table) <= width for table in tables):
+        if all(needed(part) <= width for part in parts):
             break
+    tables = [_transposed(board, groups, part, intervals=False) for part in parts]
     tables[0].title = Text("without intervals: they are in leaderboard.md", style="dim")
     return tables
+
+
+def _needed(board: Board, groups: Sequence[Sequence[Row]], arms: range, *, intervals: bool) -> Callable[[range], int]:
+    """What `_width` says of the table of some arms, without one: to make and measure hundreds takes seconds."""
+    rows = [row for group in groups for row in group]
+    names = max((cell_len(label) for label, _ in rows), default=0)
+    widths = []
+    for arm in arms:
+        texts = [cells[arm].text if intervals else cells[arm].main for _, cells in rows]
+        widths.append(max(map(_widest, [_heading(board.arms[arm]), *texts])))
+    return lambda part: names + sum(BETWEEN + widths[arm] for arm in part)
 
 
 def _rows(board: Board) -> list[list[Row]]:
@@ -152,13 +160,17 @@ def _transposed(board: Board, groups: Sequence[Sequence[Row]], arms: range, *, i
     table = _table()
     table.add_column(Text(""), no_wrap=True)
     for arm in arms:
-        table.add_column(Text(_broken(board.arms[arm].label, HEAD_WIDTH), style="bold"), justify="right", no_wrap=True)
+        table.add_column(Text(_heading(board.arms[arm]), style="bold"), justify="right", no_wrap=True)
     for group in groups:
         for label, cells in group:
             picked = [cells[arm] for arm in arms]
             texts = (Text(cell.text if intervals else cell.main) for cell in picked)
             table.add_row(Text(label), *texts, end_section=label == group[-1][0])
     return table
+
+
+def _heading(arm: Arm) -> str:
+    return _broken(arm.label, HEAD_WIDTH)
 
 
 def _broken(label: str, width: int) -> str:
@@ -179,5 +191,10 @@ def _table() -> Table:
 
 
 def _width(table: Table) -> int:
-    """The columns a table needs when nothing in it folds."""
-    return Console(width=10_000).measure(table).maximum
+    """The columns a table needs when nothing in it folds; rich says the same, in ten times the time."""
+    widths = [max(_widest(str(text)) for text in (column.header, *column.cells)) for column in table.columns]
+    return sum(widths) + BETWEEN * (len(widths) - 1)
+
+
+def _widest(text: str) -> int:
+    return max(map(cell_len, text.splitlines()), default=0)
