@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,16 +230,16 @@ def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:
     from bench.report import formats
 
     boards = build(records) if isinstance(records, Store) else records
-    return save(formats.render(boards), out_dir)
+    return save(formats.render(boards).items(), out_dir)
 
 
-def save(texts: Mapping[str, str], out_dir: Path | str) -> list[Path]:
-    """Writes `leaderboard.<suffix>` for each suffix -> text. Raises UserError when the folder cannot be written to."""
+def save(texts: Iterable[tuple[str, str]], out_dir: Path | str) -> list[Path]:
+    """Writes `leaderboard.<suffix>` for each (suffix, text). Raises UserError when the folder cannot be written to."""
     folder = Path(out_dir)
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts.items():
+        for suffix, text in texts:
             paths.append(folder / f"leaderboard.{suffix}")
             write_atomic(paths[-1], text.encode("utf8"))
     except OSError as error:

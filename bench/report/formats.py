@@ -9,7 +9,7 @@ import csv
 import functools
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench import leaderboard
@@ -29,7 +29,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def render(boards: Sequence[Board]) -> dict[str, str]:
     """File suffix -> text."""
-    return assembled(boards, [pieces(shown_of(board)) for board in boards])
+    return dict(assembled(boards, [pieces(shown_of(board)) for board in boards]))
 
 
 def pieces(shown: Shown) -> dict[str, str]:
@@ -37,9 +37,10 @@ def pieces(shown: Shown) -> dict[str, str]:
     return {suffix: piece(shown) for suffix, (piece, _) in FORMATS.items()}
 
 
-def assembled(boards: Sequence[Board], made: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """File suffix -> text, from the pieces of the boards in their order."""
-    return {suffix: whole(boards, [one[suffix] for one in made]) for suffix, (_, whole) in FORMATS.items()}
+def assembled(boards: Sequence[Board], made: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """(File suffix, text) from the pieces of the boards in their order; one at a time, as they can be 200 MB each."""
+    for suffix, (_, whole) in FORMATS.items():
+        yield suffix, whole(boards, [one[suffix] for one in made])
 
 
 def markdown(boards: Sequence[Board]) -> str:

@@ -35,8 +35,7 @@ def _whole_arm(arm: Arm, card: cards.Card, exact: Exact) -> str:
 
 
 def whole(_: Sequence[Board], pieces: Sequence[str]) -> str:
-    listed = ("[\n  " + ",\n  ".join(pieces) + "\n ]") if pieces else "[]"
-    return f'{{\n "schema_version": 1,\n "boards": {listed}\n}}\n'
+    return f'{{\n "schema_version": 1,\n "boards": {_array(pieces, 1)}\n}}\n'
 
 
 def indented(value: Any, depth: int) -> str:
