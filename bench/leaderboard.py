@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ COLUMNS = (
     "board", "task", "model", "tier", "rank", "rank_best", "rank_worst", "group", "pareto", "mitigation", "metric",
     "title", "value", "low", "high", "n", "seeds", "unit", "direction", "status", "reason",
 )  # fmt: skip
-UNKNOWN = (None,) * 5
+UNKNOWN, OK = (None,) * 5, ("ok", None)
 MATRIX_ONLY = ("transfer_from", "transfer_f1_from")  # a column for every arm, shown as a matrix instead
 
 
@@ -201,20 +201,25 @@ def tidy(boards: Iterable[Board]) -> pd.DataFrame:
 
 def cells(board: Board) -> Iterator[tuple[Any, ...]]:
     """The rows of one board as they stand in `tidy`, each by `COLUMNS`."""
+    return (sum(row, ()) for row in groups(board))
+
+
+def groups(board: Board) -> Iterator[tuple[tuple[Any, ...], ...]]:
+    """The rows of `cells` in five groups: whose number, the metric's name, the numbers, what they count, the status.
+
+    All but the numbers are the same in many rows.
+    """
     named = {name: (name, metrics.title(name)) for name in board.metrics}
     units = {name: (metrics.of(name).unit, metrics.of(name).direction) for name in board.metrics}
+    where = (board.name, board.task, board.model, board.tier)
     for arm in board.arms:
-        best, worst = arm.ranks or (None, None)
-        about = (board.name, board.task, board.model, board.tier, arm.rank, best, worst, arm.group or None, arm.front)
+        about = (*where, arm.rank, *(arm.ranks or (None, None)), arm.group or None, arm.front, arm.label)
         for name in board.metrics:
             cell = arm.cells[name]
-            numbers: tuple[Any, ...]
-            state: tuple[str, str | None]
             if isinstance(cell, Missing):
-                numbers, state = UNKNOWN, (cell.status, cell.reason)
+                yield about, named[name], UNKNOWN, units[name], (cell.status, cell.reason)
             else:
-                numbers, state = (cell.value, cell.low, cell.high, cell.n, cell.seeds), ("ok", None)
-            yield (*about, arm.label, *named[name], *numbers, *units[name], *state)
+                yield about, named[name], (cell.value, cell.low, cell.high, cell.n, cell.seeds), units[name], OK
 
 
 def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:
@@ -225,16 +230,16 @@ def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:
     from bench.report import formats
 
     boards = build(records) if isinstance(records, Store) else records
-    return save(formats.render(boards), out_dir)
+    return save(formats.render(boards).items(), out_dir)
 
 
-def save(texts: Mapping[str, str], out_dir: Path | str) -> list[Path]:
-    """Writes `leaderboard.<suffix>` for each suffix -> text. Raises UserError when the folder cannot be written to."""
+def save(texts: Iterable[tuple[str, str]], out_dir: Path | str) -> list[Path]:
+    """Writes `leaderboard.<suffix>` for each (suffix, text). Raises UserError when the folder cannot be written to."""
     folder = Path(out_dir)
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts.items():
+        for suffix, text in texts:
             paths.append(folder / f"leaderboard.{suffix}")
             write_atomic(paths[-1], text.encode("utf8"))
     except OSError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bench import metrics
 from bench.board import Board
-from bench.report.sections import UNKNOWN, Cell, Section, measured
+from bench.report.sections import UNKNOWN, Cell, Section, measured_all
 
 NOTE = (
     "Calibrated accuracy under attack, %, when the attacker may spend so many queries for each word of the text. Read "
@@ -23,11 +23,16 @@ def curves(board: Board) -> list[Section]:
     """One table: rows are arms and recipes, columns budgets, rising; none where a board has no attacks."""
     asked = [n for n in metrics.BUDGETS if any(name.startswith(f"aua_at_{n}:") for name in board.metrics)]
     recipes = list(dict.fromkeys(name.partition(":")[2] for name in board.metrics if name.startswith("aua_at_")))
-    rows = []
+    labels = [Cell(arm.label) for arm in board.arms]
+    rows: list[tuple[Cell, ...]] = []
     for recipe in sorted(recipes):
-        for arm in board.arms:
-            cells = [arm.cells.get(f"aua_at_{n}:{recipe}") for n in asked]
-            printed = [Cell(UNKNOWN) if cell is None else measured(cell, "share") for cell in cells]
-            rows.append((Cell(arm.label), Cell(recipe), *printed))
+        columns = [_column(board, f"aua_at_{n}:{recipe}") for n in asked]
+        rows += zip(labels, [Cell(recipe)] * len(labels), *columns, strict=True)
     header = ("mitigation", "recipe", *(f"{n} x words" for n in asked))
     return [Section("Budget curves", header, tuple(rows), NOTE)] if rows and asked else []
+
+
+def _column(board: Board, name: str) -> list[Cell]:
+    if name not in board.metrics:
+        return [Cell(UNKNOWN)] * len(board.arms)
+    return measured_all([arm.cells[name] for arm in board.arms], "share")

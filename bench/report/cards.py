@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import metrics
@@ -30,12 +31,12 @@ class Card:
     source: str
 
 
-def tables(board: Board) -> list[Section]:
-    """One table with a card per row."""
-    rows = []
-    for arm in board.arms:
-        found = card(board, arm)
-        rows.append((Cell(arm.label), *(Cell(text) for text in vars(found).values())))
+def tables(board: Board, written: Sequence[Card]) -> list[Section]:
+    """One table with the card that was written for each arm."""
+    rows = [
+        (Cell(arm.label), Cell(one.use_when), Cell(one.costs), Cell(one.caveats), Cell(one.source))
+        for arm, one in zip(board.arms, written, strict=True)
+    ]
     note = "Written by the numbers above and the mitigations' own files; where these prove nothing, so does the card."
     return [Section("Mitigation cards", HEADER, tuple(rows), note)] if rows else []
 

@@ -36,28 +36,28 @@ def _section(about: dict[str, Any]) -> str:
 
 def _rows(section: Section) -> markupsafe.Markup:
     """The rows of a table, escaped. Not in the template, which takes twice as long for what is most of a page."""
-    rows = []
-    for row in section.rows:
-        cells = "".join(_cell(head, cell) for head, cell in zip(section.header, row, strict=True))
-        rows.append(f"<tr>{cells}</tr>\n")
+    columns = [_column(head, cells) for head, *cells in zip(section.header, *section.rows, strict=True)]
+    rows = [f"<tr>{''.join(row)}</tr>\n" for row in zip(*columns, strict=True)]
     return markupsafe.Markup("".join(rows))  # noqa: S704
 
 
-def _cell(head: str, cell: Cell) -> str:
+def _column(head: str, cells: Sequence[Cell]) -> list[str]:
     if head == "mitigation":
-        return f'<th scope="row" class="words name">{_text(cell.text)}</th>'
-    kind = value = ""
-    if head in sections.WORDS:
-        kind = f' class="words{f" {cell.text}" if cell.text in ("better", "worse") else ""}"'
-    elif cell.number is None:
-        kind = ' class="unknown"'
-    if cell.number is not None:
-        value = f' data-value="{cell.number}"'
-    hint = f' title="{_text(cell.hint)}"' if cell.hint else ""
-    rest = f' <span class="rest">{_text(cell.rest)}</span>' if cell.rest else ""
-    return f"<td{kind}{value}{hint}>{_text(cell.main)}{rest}</td>"
+        return [f'<th scope="row" class="words name">{_text(cell.text)}</th>' for cell in cells]
+    words = head in sections.WORDS
+    found = []
+    for main, number, hint, rest in cells:
+        kind = ' class="unknown"' if number is None else ""
+        if words:
+            kind = f' class="words {main}"' if main in ("better", "worse") and not rest else ' class="words"'
+        value = "" if number is None else f' data-value="{number}"'
+        title = f' title="{_text(hint)}"' if hint else ""
+        after = f' <span class="rest">{_text(rest)}</span>' if rest else ""
+        found.append(f"<td{kind}{value}{title}>{_text(main)}{after}</td>")
+    return found
 
 
+@functools.lru_cache(4096)
 def _text(text: str) -> str:
     return text.translate(HTML)
 

@@ -6,8 +6,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from bench import metrics
 from bench.board import Arm, Board
+from bench.metrics import Values
 from bench.report.sections import UNKNOWN, WIDEST, Cell, Section, number
 
 NOTE = (
@@ -26,13 +29,28 @@ def numbers(board: Board) -> Numbers:
     for arm in board.arms:
         for name in sorted(one for one in arm.values if one.startswith(tuple(PREFIXES))):
             _, recipe, donor = name.split(":", 2)
-            # no interval is shown
-            cell = metrics.summarise(name, [arm.values[name][seed] for seed in sorted(arm.values[name])], None)
-            if cell.value is not None:
-                texts = sum(len(values.ids or ()) for values in arm.values[name].values())
+            by_seed = arm.values[name]
+            value, seeds = _mean(name, [by_seed[seed] for seed in sorted(by_seed)])
+            if value is not None:
+                texts = sum(len(values.ids or ()) for values in by_seed.values())
                 row = found.setdefault(recipe, {}).setdefault(arm.label, {})
-                row[donor] = {"value": cell.value, "n": texts, "seeds": cell.seeds}
+                row[donor] = {"value": value, "n": texts, "seeds": seeds}
     return found
+
+
+def _mean(name: str, seeds: list[Values]) -> tuple[float | None, int]:
+    """(value, seeds) as `metrics.summarise` gives them."""
+    weights = [values.bottom for values in seeds if values.bottom is not None]
+    if seeds and len(weights) == len(seeds):
+        top, bottom = (
+            float(np.concatenate([values.top for values in seeds]).sum()),
+            float(np.concatenate(weights).sum()),
+        )
+        # sums of counts are exact in any order; with an unknown one they are NaN
+        if top.is_integer() and bottom.is_integer() and bottom > 0:
+            return top / bottom, len(seeds)
+    found = metrics.summarise(name, seeds, None)
+    return found.value, found.seeds
 
 
 def matrices(board: Board, measured: Numbers) -> list[Section]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench import metrics
 from bench.board import Arm, Board
 from bench.metrics import Missing
+from bench.report.printed import numbers
 from bench.report.wording import CONTROL, family, flags, heading
 from bench.stats import Difference, Interval
 
 UNKNOWN = "—"
-FORMATS = {
-    "share": "{:.1f}", "score": "{:.3f}", "x": "{:.2f}", "gap": "{:.3f}", "tau": "{:.3f}", "s": "{:.1f}",
-    "s/text": "{:.3f}", "nats": "{:.2f}",
-}  # fmt: skip
 WORDS = (
     "mitigation", "family", "verdict", "flags", "learning rate from", "recipe", "group", "without", "use when", "costs",
     "caveats", "source",
@@ -132,8 +132,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):  # a board has thousands, and a frozen dataclass takes three times as long to make
     """A printed value, the number to sort by (None sorts last), a hint, and what follows the value: its interval."""
 
     main: str
@@ -153,23 +152,46 @@ class Section:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
+    @functools.cached_property
+    def body(self) -> str:
+        """The texts of the rows, a tab between cells and a line end between rows, neither of which is in a cell."""
+        rows = [[f"{main} {rest}" if rest else main for main, _, _, rest in row] for row in self.rows]
+        return "\n".join(["\t".join([" ".join(text.split()) for text in row]) for row in rows])
+
 
 def number(value: float, unit: str) -> str:
     """A value as printed: shares in percent, everything else in its own unit."""
-    text = FORMATS.get(unit, "{:.1f}").format(100 * value if unit == "share" else value)
-    return text if text.strip("-0.") else text.lstrip("-")
+    return numbers([value], unit)[0]
 
 
 def measured(cell: Interval | Missing, unit: str) -> Cell:
     """`83.1 [80.2, 85.7]`; the value alone where the interval is infinite; a dash and the status where unknown."""
-    if isinstance(cell, Missing):
-        return Cell(UNKNOWN, None, cell.reason, cell.status.replace("_", " "))
-    if cell.value is None:
-        return Cell(UNKNOWN)
-    known = cell.low is not None and cell.high is not None
-    rest = f"[{number(cell.low, unit)}, {number(cell.high, unit)}]" if known else ""  # type: ignore[arg-type]
-    seeds = f"{cell.seeds} seed{'' if cell.seeds == 1 else 's'}"
-    return Cell(number(cell.value, unit), cell.value, f"{cell.n} examples, {seeds}" if cell.n else seeds, rest)
+    return measured_all([cell], unit)[0]
+
+
+def measured_all(cells: Sequence[Interval | Missing], unit: str) -> list[Cell]:
+    """Each of the cells as by `measured`."""
+    known: list[float] = []
+    for cell in cells:
+        if isinstance(cell, Interval) and cell.value is not None:
+            known += (cell.value,) if cell.low is None or cell.high is None else (cell.low, cell.high, cell.value)
+    texts = iter(numbers(known, unit))
+    found = []
+    for cell in cells:
+        if isinstance(cell, Missing):
+            found.append(Cell(UNKNOWN, None, cell.reason, cell.status.replace("_", " ")))
+        elif cell.value is None:
+            found.append(Cell(UNKNOWN))
+        else:
+            rest = "" if cell.low is None or cell.high is None else f"[{next(texts)}, {next(texts)}]"
+            found.append(Cell(next(texts), cell.value, _sample(cell.n, cell.seeds), rest))
+    return found
+
+
+@functools.lru_cache(256)
+def _sample(n: int, seeds: int) -> str:
+    some = f"{seeds} seed{'' if seeds == 1 else 's'}"
+    return f"{n} examples, {some}" if n else some
 
 
 def points(difference: Difference | None, unit: str) -> Cell:
@@ -188,27 +210,33 @@ def signed(value: float, unit: str) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def columns(board: Board, arm: Arm) -> dict[str, Cell]:
-    """The cells of the verdict table by heading; the terminal picks those that fit."""
-    score = arm.cells[board.score]
-    several = arm.difference is not None and arm.difference.seeds > 1 and arm.p_adjusted is not None
+def columns(board: Board) -> dict[str, list[Cell]]:
+    """The columns of the verdict table by heading, a cell for each arm; the terminal picks those that fit."""
+    arms, unit = board.arms, metrics.of(board.score).unit
+    scores = [arm.cells[board.score] for arm in arms]
     found = {
-        "rank": Cell(str(arm.rank), arm.rank, "", _span(arm)) if arm.rank else Cell(UNKNOWN, None, arm.no_rank),
-        "mitigation": Cell(arm.label),
-        "family": Cell(family(arm) or UNKNOWN),
-        heading(board.score): measured(score, metrics.of(board.score).unit),
-        "vs baseline, points": points(arm.difference, metrics.of(board.score).unit),
-        "p (Holm)": Cell(probability(arm.p_adjusted or 0.0), arm.p_adjusted) if several else Cell(UNKNOWN),
-        "verdict": Cell(arm.verdict or UNKNOWN),
-        "group": Cell(arm.group or UNKNOWN),
+        "rank": [Cell(str(a.rank), a.rank, "", _span(a)) if a.rank else Cell(UNKNOWN, None, a.no_rank) for a in arms],
+        "mitigation": [Cell(arm.label) for arm in arms],
+        "family": [Cell(family(arm) or UNKNOWN) for arm in arms],
+        heading(board.score): measured_all(scores, unit),
+        "vs baseline, points": [points(arm.difference, unit) for arm in arms],
+        "p (Holm)": [_p(arm) for arm in arms],
+        "verdict": [Cell(arm.verdict or UNKNOWN) for arm in arms],
+        "group": [Cell(arm.group or UNKNOWN) for arm in arms],
     }
     for name in ("clean_accuracy", "entity_f1"):
         if name in board.metrics and name != board.score:
-            found[heading(name)] = measured(arm.cells[name], metrics.of(name).unit)
-    found["flags"] = Cell(", ".join(flags(arm)) or UNKNOWN)
-    found["seeds"] = Cell(str(arm.seeds), arm.seeds)
-    found["n"] = Cell(str(score.n), score.n) if isinstance(score, Interval) else Cell(UNKNOWN)
+            found[heading(name)] = measured_all([arm.cells[name] for arm in arms], metrics.of(name).unit)
+    found["flags"] = [Cell(", ".join(flags(arm)) or UNKNOWN) for arm in arms]
+    found["seeds"] = [Cell(str(arm.seeds), arm.seeds) for arm in arms]
+    found["n"] = [Cell(str(one.n), one.n) if isinstance(one, Interval) else Cell(UNKNOWN) for one in scores]
     return found
+
+
+def _p(arm: Arm) -> Cell:
+    if arm.difference is None or arm.difference.seeds < 2 or arm.p_adjusted is None:
+        return Cell(UNKNOWN)
+    return Cell(probability(arm.p_adjusted), arm.p_adjusted)
 
 
 def _span(arm: Arm) -> str:
@@ -217,17 +245,20 @@ def _span(arm: Arm) -> str:
 
 def verdict(board: Board) -> Section:
     """The first table: rank, ranked number, paired difference to the baseline, clean metric, flags."""
-    found = [columns(board, arm) for arm in board.arms]
-    return Section("Verdict", tuple(found[0]), tuple(tuple(row.values()) for row in found))
+    found = columns(board)
+    return Section("Verdict", tuple(found), tuple(zip(*found.values(), strict=True)))
 
 
 def details(board: Board) -> list[Section]:
     """The remaining metrics by subject, in tables of at most `WIDEST` columns."""
     sections = []
+    labels = [Cell(arm.label) for arm in board.arms]
+    named = _by_base(board)
     for title, bases, note in SECTIONS:
-        names = [name for base in bases for name in board.metrics if shown(name, base)]
         made: list[tuple[str, list[Cell]]] = [
-            (heading(name), [measured(arm.cells[name], metrics.of(name).unit) for arm in board.arms]) for name in names
+            (heading(name), measured_all([arm.cells[name] for arm in board.arms], metrics.of(name).unit))
+            for base in bases
+            for name in named.get(base, ())
         ]
         if title == "Cost":
             made.append(("Pareto", [Cell("front" if arm.front else UNKNOWN) for arm in board.arms]))
@@ -237,11 +268,21 @@ def details(board: Board) -> list[Section]:
         size = math.ceil(len(made) / math.ceil(len(made) / (WIDEST - 1))) if made else 1
         for start in range(0, len(made), size):
             part = made[start : start + size]
-            rows = zip([Cell(arm.label) for arm in board.arms], *(cells for _, cells in part), strict=True)
+            rows = zip(labels, *(cells for _, cells in part), strict=True)
             label = title if start == 0 else f"{title}, continued"
             header = ("mitigation", *(head for head, _ in part))
             sections.append(Section(label, header, tuple(rows), note if start == 0 else ""))
     return sections
+
+
+def _by_base(board: Board) -> dict[str, list[str]]:
+    """Base name -> the full names of the board's metrics that are printed."""
+    found: dict[str, list[str]] = {}
+    for name in board.metrics:
+        base = name.partition(":")[0]
+        if shown(name, base):
+            found.setdefault(base, []).append(name)
+    return found
 
 
 def shown(name: str, base: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -28,6 +28,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("step_time_ratio", "peak_memory_ratio", "trainable_share"),
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15
+BETWEEN = 2  # columns between two of a table: the padding and the box's blank line
 MOST = 10  # boards; nobody scrolls through more
 Row = tuple[str, list[Cell]]
 
@@ -71,11 +72,11 @@ def verdict(board: Board, width: int) -> Table:
 
 
 def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
-    rows = [_with_ranks(sections.columns(board, arm), arm) for arm in board.arms]
+    columns = _with_ranks(sections.columns(board), board.arms)
     unattacked = [name for name in ("clean_accuracy", "entity_f1") if name in board.metrics and name != board.score]
     base = unattacked[0] if unattacked else "clean_accuracy"
     score, clean = sections.heading(board.score), sections.heading(base)
-    kept = [name for name in rows[0] if name not in without and (name != "ranks" or any(a.ranks for a in board.arms))]
+    kept = [name for name in columns if name not in without and (name != "ranks" or any(a.ranks for a in board.arms))]
     heads = {score: sections.heading(board.score, terse=True), clean: sections.heading(base, terse=True)}
     heads |= {"vs baseline, points": "vs baseline", "rank": "#"}
     if not rich:
@@ -87,16 +88,18 @@ def _verdict(board: Board, *, rich: bool, without: Sequence[str] = ()) -> Table:
         words = name in sections.WORDS
         head = Text(heads.get(name, name), style="bold")
         table.add_column(head, justify="left" if words else "right", no_wrap=name != "mitigation", overflow="fold")
-    for arm, row in zip(board.arms, rows, strict=True):
-        cells = [_verdict_cell(name, row[name], arm, rich, short=name == clean and not rich) for name in kept]
+    for place, arm in enumerate(board.arms):
+        cells = [
+            _verdict_cell(name, columns[name][place], arm, rich, short=name == clean and not rich) for name in kept
+        ]
         table.add_row(*cells)
     return table
 
 
-def _with_ranks(row: dict[str, Cell], arm: Arm) -> dict[str, Cell]:
-    """The cells with the interval of the rank in a column of its own, so that ranks stand below each other."""
-    ranks = "-".join(map(str, sorted(set(arm.ranks)))) if arm.ranks else sections.UNKNOWN
-    return {"rank": row["rank"], "ranks": Cell(ranks), **row}
+def _with_ranks(columns: dict[str, list[Cell]], arms: Sequence[Arm]) -> dict[str, list[Cell]]:
+    """The columns with the intervals of the ranks in one of their own, so that ranks stand below each other."""
+    ranks = ["-".join(map(str, sorted(set(arm.ranks)))) if arm.ranks else sections.UNKNOWN for arm in arms]
+    return {"rank": columns["rank"], "ranks": [Cell(text) for text in ranks], **columns}
 
 
 def _verdict_cell(name: str, cell: Cell, arm: Arm, rich: bool, short: bool) -> Text:
@@ -112,21 +115,28 @@ def details(board: Board, width: int) -> list[Table]:
     """The headline metrics as rows and the arms as columns: with intervals if all arms fit, else in several tables."""
     groups = _rows(board)
     arms = range(len(board.arms))
-    whole = _transposed(board, groups, arms, intervals=True) if len(arms) <= width else None
-    if whole is not None and _width(whole) <= width:
-        return [whole]
-    least = [max(cell_len(cells[arm].main) for group in groups for _, cells in group) for arm in arms]
-    for count in range(1, len(board.arms) + 1):
-        size = math.ceil(len(board.arms) / count)
+    if len(arms) <= width and _needed(board, groups, arms, intervals=True)(arms) <= width:
+        return [_transposed(board, groups, arms, intervals=True)]
+    needed = _needed(board, groups, arms, intervals=False)
+    for count in range(1, len(arms) + 1):
+        size = math.ceil(len(arms) / count)
         parts = [arms[start : start + size] for start in arms[::size]]
-        # to measure a table takes long, and most of these are seen to be too wide without
-        if count < len(board.arms) and max(sum(least[arm] for arm in part) for part in parts) > width:
-            continue
-        tables = [_transposed(board, groups, part, intervals=False) for part in parts]
-        if all(_width(table) <= width for table in tables):
+        if all(needed(part) <= width for part in parts):
             break
+    tables = [_transposed(board, groups, part, intervals=False) for part in parts]
     tables[0].title = Text("without intervals: they are in leaderboard.md", style="dim")
     return tables
+
+
+def _needed(board: Board, groups: Sequence[Sequence[Row]], arms: range, *, intervals: bool) -> Callable[[range], int]:
+    """What `_width` says of the table of some arms, without one: to make and measure hundreds takes seconds."""
+    rows = [row for group in groups for row in group]
+    names = max((cell_len(label) for label, _ in rows), default=0)
+    widths = []
+    for arm in arms:
+        texts = [cells[arm].text if intervals else cells[arm].main for _, cells in rows]
+        widths.append(max(map(_widest, [_heading(board.arms[arm]), *texts])))
+    return lambda part: names + sum(BETWEEN + widths[arm] for arm in part)
 
 
 def _rows(board: Board) -> list[list[Row]]:
@@ -150,13 +160,17 @@ def _transposed(board: Board, groups: Sequence[Sequence[Row]], arms: range, *, i
     table = _table()
     table.add_column(Text(""), no_wrap=True)
     for arm in arms:
-        table.add_column(Text(_broken(board.arms[arm].label, HEAD_WIDTH), style="bold"), justify="right", no_wrap=True)
+        table.add_column(Text(_heading(board.arms[arm]), style="bold"), justify="right", no_wrap=True)
     for group in groups:
         for label, cells in group:
             picked = [cells[arm] for arm in arms]
             texts = (Text(cell.text if intervals else cell.main) for cell in picked)
             table.add_row(Text(label), *texts, end_section=label == group[-1][0])
     return table
+
+
+def _heading(arm: Arm) -> str:
+    return _broken(arm.label, HEAD_WIDTH)
 
 
 def _broken(label: str, width: int) -> str:
@@ -177,5 +191,10 @@ def _table() -> Table:
 
 
 def _width(table: Table) -> int:
-    """The columns a table needs when nothing in it folds."""
-    return Console(width=10_000).measure(table).maximum
+    """The columns a table needs when nothing in it folds; rich says the same, in ten times the time."""
+    widths = [max(_widest(str(text)) for text in (column.header, *column.cells)) for column in table.columns]
+    return sum(widths) + BETWEEN * (len(widths) - 1)
+
+
+def _widest(text: str) -> int:
+    return max(map(cell_len, text.splitlines()), default=0)

@@ -186,8 +186,9 @@ def remarks(board: Board) -> list[str]:
     few = [arm.label for arm in board.arms if arm.seeds == 2]
     if few:
         found.append(f"2 seeds: {', '.join(few)}: intervals over 2 seeds are wide; 3 are the least that is advised")
+    unhealthy = [(arm.label, arm.unhealthy, len(arm.records)) for arm in board.arms]
     for verdict, meaning in MEANINGS.items():
-        arms = [(arm.label, len(arm.unhealthy.get(verdict, ())), len(arm.records)) for arm in board.arms]
+        arms = [(label, len(seeds.get(verdict, ())), all_) for label, seeds, all_ in unhealthy]
         counts = [f"{label}: {some} of {all_} runs" for label, some, all_ in arms if some]
         found += [f"{verdict}, {meaning}: {'; '.join(counts)}"] if counts else []
     for arm in board.arms:

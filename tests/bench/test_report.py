@@ -175,9 +175,9 @@ def test_the_terminal_cuts_nothing_at_any_width(filled: Fill, width: int) -> Non
     assert max(len(line) for line in text.splitlines()) <= width
     (board,) = leaderboard.build(store)
     lines = text.splitlines()
-    for one in board.arms:
+    for place, one in enumerate(board.arms):
         row = next(line for line in lines if re.match(rf"[\d—]+ +([\d—-]+ +)?{one.label} ", line))
-        cells = sections.columns(board, one)
+        cells = {head: column[place] for head, column in sections.columns(board).items()}
         assert cells["worst case, % ↑"].text in row
         assert cells["vs baseline, points"].text in row
         assert cells["clean accuracy, % ↑"].main in row
@@ -247,3 +247,18 @@ def test_learning_rates_and_their_source_are_shown(filled: Fill) -> None:
     cost = next(section for section in sections.details(board) if section.title == "Cost")
     assert cost.header[-2:] == ("learning rate", "learning rate from")
     assert [cell.text for cell in cost.rows[0][-2:]] == ["5e-05", "grid on validation"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_tables_are_as_wide_as_rich_measures_them(filled: Fill, width: int) -> None:
+    (board,) = leaderboard.build(filled("r", SIX))
+    board.arms[1].label = "模型_with a long name, x=0.5"
+    arms, groups = range(len(board.arms)), terminal._rows(board)
+    tables = [terminal.verdict(board, width), *terminal.details(board, width)]
+    for part in (arms, arms[1:3], arms[4:]):
+        for intervals in (False, True):
+            tables.append(terminal._transposed(board, groups, part, intervals=intervals))
+            needed = terminal._needed(board, groups, arms, intervals=intervals)(part)
+            assert needed == terminal._width(tables[-1])
+    for table in tables:
+        assert terminal._width(table) == Console(width=10_000).measure(table).maximum

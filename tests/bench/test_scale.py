@@ -19,7 +19,7 @@ from bench import leaderboard, metrics, reading, stats, summaries
 from bench.board import Board
 from bench.extraction import equal_mass, extract
 from bench.metrics import Values
-from bench.report import formats, making
+from bench.report import formats, json_text, making
 from bench.report.page import script
 from bench.report.shown import shown_of
 from bench.stats import paired
@@ -204,7 +204,7 @@ def test_an_interval_is_widened_to_the_quantiles_of_the_draws() -> None:
     [[], {}, [[]], {"a": {}}, {"a": [1, 2.5, None, True], "b": {"c": "ü\n", "d": [{"e": 1e-9}, 3]}}, [{"x": []}, "y"]],
 )
 def test_json_is_indented_as_by_python(value: object) -> None:
-    assert formats._indented(value, 0) == json.dumps(value, indent=1)
+    assert json_text.indented(value, 0) == json.dumps(value, indent=1)
 
 
 @pytest.mark.parametrize("digits", [3, 4])
@@ -234,4 +234,4 @@ def test_a_number_that_is_none_is_in_no_script() -> None:
 
 def test_json_refuses_what_is_no_number() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        formats._indented({"a": float("nan")}, 0)
+        json_text.indented({"a": float("nan")}, 0)
