@@ -52,10 +52,10 @@ def read(folder: Path, ids: Sequence[str], held: Held | None = None) -> list[Rea
     store, found = Store(folder), []
     seen: dict[str, Any] = {}
     for spec_id in ids:
-        record = store.read(spec_id)
+        record, size = store.weighed(spec_id)
         values = extract(record, functools.partial(store.columns, record))
         if held is not None:
-            held.keep(record, store.size(spec_id))
+            held.keep(record, size)
         # else the tables are left behind at once: only the values that metrics need stay in memory
         found.append((_lean(record, seen), values))
     return found
