@@ -1,13 +1,19 @@
-"""The cells of a stored table as arrays, without the cost of a data frame."""
+"""The cells of stored tables as arrays, without the cost of a data frame.
+
+What is done to a table of forty rows takes numpy longer to begin than to do. Records of one board hold tables of the
+same columns about the same examples, so they are read as one: a `Stack`, with a row of cells for each record.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.metrics import Values
 from bench.stats import Array
 from bench.store import Columns
 
@@ -26,14 +32,51 @@ def _distinct(found: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
+@dataclass(frozen=True)
+class Stack:
+    """The tables of some records with the same columns and example ids: `cells[column][record][example]`."""
+
+    cells: Mapping[str, Sequence[Sequence[Any]]]
+    ids: tuple[str, ...]
+
+    def numbers(self, name: str) -> Array:
+        """(records, examples) floats, as `numbers` makes them."""
+        return numbers(self.cells, name)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One metric of the records of a stack, a row for each; `there` (records,): which of them have it, None for all."""
+
+    top: Array
+    bottom: Array | None = None
+    ids: tuple[str, ...] | None = None
+    there: Array | None = None
+
+    def values(self) -> Iterator[Values | None]:
+        """Per record what it has."""
+        bottoms = [None] * len(self.top) if self.bottom is None else self.bottom
+        found: Iterator[Values] = (Values(*row, self.ids) for row in zip(self.top, bottoms, strict=True))
+        if self.there is None:
+            return found
+        return (values if has else None for values, has in zip(found, self.there.tolist(), strict=True))
+
+
+def stacks(tables: Mapping[int, Columns]) -> Iterator[tuple[list[int], Stack]]:
+    """(the numbers of the records, their tables as one) of each kind of the tables of record number -> table.
+
+    Raises KeyError for a table without ids, ValueError for one with an id twice.
+    """
+    alike: dict[tuple[tuple[str, ...], ...], list[int]] = {}
+    for number, columns in tables.items():
+        alike.setdefault((tuple(columns), ids(columns)), []).append(number)
+    for (names, shared), numbered in alike.items():
+        yield numbered, Stack({name: [tables[number][name] for number in numbered] for name in names}, shared)
+
+
 def numbers(columns: Columns, name: str) -> Array:
     """A column as floats, NaN where unknown. Raises ValueError or TypeError for what is no number."""
     return np.array(columns[name], dtype=np.float64)
-
-
-def equal(words: Sequence[Any], wanted: str) -> Array:
-    """1 where a cell is this word, else 0."""
-    return np.array([word == wanted for word in words], dtype=np.float64)
 
 
 def parts(columns: Columns, name: str) -> dict[str, Columns]:
