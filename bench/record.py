@@ -31,7 +31,7 @@ from training.errors import UserError
 SCHEMA_VERSION = 1
 Status = Literal["ok", "failed", "not_applicable"]
 Cell = str | int | float | bool | None
-PARSED = "parsed"  # the context of a check of what a JSON parser gave: no types but its own, no half characters
+PARSED = "parsed"  # the context of a check of what a JSON parser gave, so of no types but its own
 
 # The one place that says what is a measurement of this machine and moment rather than of the model: summary
 # entries and table columns whose name ends so. `comparable` leaves them out.
