@@ -34,10 +34,19 @@ def _distinct(found: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Stack:
-    """The tables of some records with the same columns and example ids: `cells[column][record][example]`."""
+    """The tables of some records with the same columns and ids: `cells[column][record][row]`.
+
+    `ids`: of the examples; of a table about no examples, what its rows are about.
+    """
 
     cells: Mapping[str, Sequence[Sequence[Any]]]
     ids: tuple[str, ...]
+
+    def about(self, wanted: str) -> Stack:
+        """The rows with this id."""
+        places = [place for place, one in enumerate(self.ids) if one == wanted]
+        cells = {name: [[row[place] for place in places] for row in rows] for name, rows in self.cells.items()}
+        return Stack(cells, (wanted,) * len(places))
 
     def numbers(self, name: str) -> Array:
         """(records, examples) floats, as `numbers` makes them."""
@@ -62,14 +71,15 @@ class Rows:
         return (values if has else None for values, has in zip(found, self.there.tolist(), strict=True))
 
 
-def stacks(tables: Mapping[int, Columns]) -> Iterator[tuple[list[int], Stack]]:
+def stacks(tables: Mapping[int, Columns], key: str = "id") -> Iterator[tuple[list[int], Stack]]:
     """(the numbers of the records, their tables as one) of each kind of the tables of record number -> table.
 
-    Raises KeyError for a table without ids, ValueError for one with an id twice.
+    `key`: the column that they share. Raises KeyError for a table without it, ValueError for an id that stands twice.
     """
     alike: dict[tuple[tuple[str, ...], ...], list[int]] = {}
     for number, columns in tables.items():
-        alike.setdefault((tuple(columns), ids(columns)), []).append(number)
+        shared = ids(columns) if key == "id" else tuple(columns[key])
+        alike.setdefault((tuple(columns), shared), []).append(number)
     for (names, shared), numbered in alike.items():
         yield numbered, Stack({name: [tables[number][name] for number in numbered] for name in names}, shared)
 
@@ -92,9 +102,9 @@ def parts(columns: Columns, name: str) -> dict[str, Columns]:
     }
 
 
-def median(values: Array) -> float:
-    """numpy's median, which takes ten times as long for a few values."""
-    ordered = sorted(values.tolist())
-    if any(value != value for value in ordered):
-        return np.nan
-    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+def medians(values: Array) -> Array:
+    """numpy's median of each row, which takes ten times as long for a few values; NaN where one is unknown."""
+    ordered = np.sort(values, axis=1)  # the unknown ones last
+    middle = values.shape[1] // 2
+    found: Array = (ordered[:, -middle - 1] + ordered[:, middle]) / 2
+    return np.where(np.isnan(ordered[:, -1]), np.nan, found)

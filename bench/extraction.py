@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.columns import Rows, Stack, ids, median, numbers, parts, stacks
+from bench.columns import Rows, Stack, ids, medians, numbers, parts, stacks
 from bench.explanations import explained
 from bench.metrics import BUDGETS, Missing, Values, table_of
 from bench.record import Record
@@ -69,7 +69,7 @@ def _read(name: str, tables: Mapping[int, Columns], found: Sequence[dict[str, Va
     """Adds to what was `found` of each record the metrics of its table of this name, by the record's number."""
     prefix, _, subject = name.partition(":")
     if prefix in _TOGETHER:
-        for numbered, stack in stacks(tables):
+        for numbered, stack in stacks(tables, "arm" if prefix == "throughput" else "id"):
             for metric, rows in _TOGETHER[prefix](subject, stack):
                 for number, values in zip(numbered, rows.values(), strict=True):
                     if values is not None:
@@ -212,27 +212,24 @@ def _read_invariance(_: str, columns: Columns) -> Found:
             yield f"invariance_failure:{name}", Values(failed, counted, ids(part))
 
 
-def _read_throughput(_: str, columns: Columns) -> Found:
-    arms = {}
-    for name in ("this", "baseline"):
-        if places := [place for place, arm in enumerate(columns["arm"]) if arm == name]:
-            arms[name] = {column: [cells[place] for place in places] for column, cells in columns.items()}
-    seconds = {name: numbers(arm, "seconds") for name, arm in arms.items()}
+def _read_throughput(_: str, stack: Stack) -> Stacked:
+    arms = {name: stack.about(name) for name in ("this", "baseline") if name in stack.ids}
+    seconds = {name: arm.numbers("seconds") for name, arm in arms.items()}
     if len(seconds) == 2:
-        yield "step_time_ratio", Values(np.array([median(seconds["this"]) / median(seconds["baseline"])]))
+        yield "step_time_ratio", Rows((medians(seconds["this"]) / medians(seconds["baseline"]))[:, None])
     for unit in ("tokens", "samples") if "this" in seconds else ():
-        yield f"{unit}_per_second", Values(np.array([median(numbers(arms["this"], unit) / seconds["this"])]))
-    # of a few numbers, Python finds the largest known one sooner than numpy
-    known = [[one for one in numbers(arm, "peak_memory_bytes").tolist() if one == one] for arm in arms.values()]
-    peaks = [max(ones, default=0.0) for ones in known]
-    if len(peaks) == 2 and min(peaks) > 0:
-        yield "peak_memory_ratio", Values(np.array([peaks[0] / peaks[1]]))
+        yield f"{unit}_per_second", Rows(medians(arms["this"].numbers(unit) / seconds["this"])[:, None])
+    peaks = [np.fmax.reduce(arm.numbers("peak_memory_bytes"), axis=1) for arm in arms.values()]
+    if len(peaks) == 2:
+        there = np.minimum(*peaks) > 0  # not so where one is unknown
+        yield "peak_memory_ratio", Rows((peaks[0] / np.where(there, peaks[1], 1.0))[:, None], there=there)
 
 
 _TOGETHER: dict[str, Callable[[str, Stack], Stacked]] = {
     "clean": _read_clean,
     "ood": _read_domain,
     "attack": attacked_texts.read,
+    "throughput": _read_throughput,
 }
 _READERS: dict[str, Callable[[str, Columns], Found]] = {
     "clean": _read_groups,
@@ -241,7 +238,6 @@ _READERS: dict[str, Callable[[str, Columns], Found]] = {
     "explain": _read_explain,
     "edits": explained.edits,
     "agreement": _read_agreement,
-    "throughput": _read_throughput,
     "invariance": _read_invariance,
 }
 
