@@ -108,7 +108,8 @@ def each(
             yield from map(function, parts)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(cores, len(parts)), context, _settle) as pool:
+    # undisturbed here as well: what the others made arrives as many small objects
+    with _undisturbed(), ProcessPoolExecutor(min(cores, len(parts)), context, _settle) as pool:
         yield from pool.map(function, parts)
 
 
