@@ -70,11 +70,11 @@ def _judged(recipe: str, stack: Stack, won: Array) -> Stacked:
         replaced, retagged = stack.numbers("replaced"), stack.numbers("retagged")
         known = won & (replaced > 0)
         top, bottom = np.where(known, retagged, 0.0), np.where(known, replaced, 0.0)
-        yield f"retagged:{recipe}", Rows(top, bottom, stack.ids, known.any(axis=1))
+        yield f"retagged:{recipe}", Rows(top, bottom, stack.ids, np.logical_or.reduce(known, axis=1))
     for name, values in found.items():
         known = won & np.isfinite(values)
         top = np.where(known, values, 0.0)
-        yield f"{name}:{recipe}", Rows(top, known.astype(float), stack.ids, known.any(axis=1))
+        yield f"{name}:{recipe}", Rows(top, known.astype(float), stack.ids, np.logical_or.reduce(known, axis=1))
 
 
 def swept(recipe: str, columns: Columns) -> Found:
@@ -104,8 +104,9 @@ def swept(recipe: str, columns: Columns) -> Found:
 
 def _lowest(tables: Array) -> Array:
     """(..., attacks, examples) survivals -> per example the lowest: a success decides, without one an unknown does."""
-    known = np.fmin.reduce(tables, axis=-2)
-    return np.where(known == 0, known, np.minimum.reduce(tables, axis=-2))
+    known: Array = np.fmin.reduce(tables, axis=-2)
+    least: Array = np.minimum.reduce(tables, axis=-2)  # NaN where one is
+    return np.where(known == 0, known, least)
 
 
 def worst_cases(records: Sequence[Record], found: Sequence[dict[str, Values]]) -> None:
