@@ -136,7 +136,8 @@ def place(boards: list[Board], record: Record, values: Mapping[str, Values]) -> 
         boards.append(board)
     board.fingerprint |= prints
     identity = _identity(record)
-    arm = next((a for a in board.arms if a.identity == identity), None)
+    # the seeds of an arm come one after another, most often to the arm that came last
+    arm = next((a for a in reversed(board.arms) if a.identity == identity), None)
     if arm is None:
         arm = Arm(str(record.spec.get("mitigation")), identity=identity)
         board.arms.append(arm)

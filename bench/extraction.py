@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.columns import ids, median, numbers, parts
+from bench.columns import Rows, Stack, ids, medians, numbers, parts, stacks
 from bench.explanations import explained
 from bench.metrics import BUDGETS, Missing, Values, table_of
 from bench.record import Record
@@ -19,6 +19,7 @@ from bench.store import Columns, columns_of
 from training.errors import UserError
 
 Tables = Callable[[str], Columns | pd.DataFrame]
+TablesOf = Callable[[Record, str], Columns | pd.DataFrame]
 ECE_BINS = 15
 BASELINE = "baseline"
 
@@ -29,30 +30,53 @@ def extract(record: Record, tables: Tables) -> dict[str, Values]:
     `tables(name)`: the table as columns (`Store.columns`), which is much the faster, or as a data frame.
     Raises UserError when a table lacks a column or holds what cannot be a number: better no board than a wrong one.
     """
-    found: dict[str, Values] = {}
-    for name in record.tables:
-        prefix, _, subject = name.partition(":")
-        if prefix not in _READERS:
-            continue
+    return extract_all([record], lambda _, name: tables(name))[0]
+
+
+def extract_all(records: Sequence[Record], tables: TablesOf) -> list[dict[str, Values]]:
+    """`extract` of each record, in a third of the time where many hold tables about the same examples."""
+    found: list[dict[str, Values]] = [{} for _ in records]
+    for name in dict.fromkeys(name for record in records for name in record.tables):
         try:
-            found |= dict(_READERS[prefix](subject, columns_of(tables(name))))
+            having = [number for number, record in enumerate(records) if name in record.tables]
+            _read(name, {number: columns_of(tables(records[number], name)) for number in having}, found)
         except (KeyError, ValueError, TypeError) as error:
+            if len(records) > 1:  # one of them, which is named when it is read by itself
+                return [extract_all([record], tables)[0] for record in records]
             raise UserError(
-                f"record '{record.spec_id}': table '{name}' is not as this suite writes it ({error}); "
+                f"record '{records[0].spec_id}': table '{name}' is not as this suite writes it ({error}); "
                 "delete the record and run again to redo it."
             ) from error
-    asked = record.spec.get("budget_per_word")
-    # what an attack with more queries would have done, this run cannot know
-    beyond = tuple(f"aua_at_{budget}:" for budget in BUDGETS if isinstance(asked, int) and budget > asked)
-    found = {name: value for name, value in found.items() if not name.startswith(beyond)}
-    found |= attacked_texts.worst_cases(record, found)
-    adaptive = columns_of(tables("adaptive")) if "adaptive" in record.tables else None
-    found |= _adapted(found, adaptive) | attacked_entities.adapted(found, adaptive)
-    found |= _from_summary(record.summary)
-    errors = [found.pop(name).top for name in list(found) if name.startswith("_errors:")]
-    if errors:
-        found["attack_errors"] = Values(np.array([np.concatenate(errors).mean()]))
+    for record, values in zip(records, found, strict=True):
+        asked = record.spec.get("budget_per_word")
+        # what an attack with more queries would have done, this run cannot know
+        beyond = tuple(f"aua_at_{budget}:" for budget in BUDGETS if isinstance(asked, int) and budget > asked)
+        for name in [name for name in values if name.startswith(beyond)] if beyond else ():
+            del values[name]
+    attacked_texts.worst_cases(records, found)
+    for record, values in zip(records, found, strict=True):
+        adaptive = columns_of(tables(record, "adaptive")) if "adaptive" in record.tables else None
+        values |= _adapted(values, adaptive) | attacked_entities.adapted(values, adaptive)
+        values |= _from_summary(record.summary)
+        errors = [values.pop(name).top for name in [*values] if name.startswith("_errors:")]
+        if errors:
+            together = np.concatenate(errors)
+            values["attack_errors"] = Values(np.array([together.sum() / len(together)]))
     return found
+
+
+def _read(name: str, tables: Mapping[int, Columns], found: Sequence[dict[str, Values]]) -> None:
+    """Adds to what was `found` of each record the metrics of its table of this name, by the record's number."""
+    prefix, _, subject = name.partition(":")
+    if prefix in _TOGETHER:
+        for numbered, stack in stacks(tables, "arm" if prefix == "throughput" else "id"):
+            for metric, rows in _TOGETHER[prefix](subject, stack):
+                for number, values in zip(numbered, rows.values(), strict=True):
+                    if values is not None:
+                        found[number][metric] = values
+    if prefix in _READERS:
+        for number, columns in tables.items():
+            found[number].update(_READERS[prefix](subject, columns))
 
 
 def why_missing(record: Record, name: str) -> Missing:
@@ -73,8 +97,14 @@ def why_missing(record: Record, name: str) -> Missing:
 
 def ece(confidence: Array, correct: Array, bins: int = ECE_BINS) -> float:
     """Expected calibration error over equal-mass bins: mean of |accuracy - confidence| weighted by bin size."""
-    sure, right, sizes = equal_mass(confidence, correct, bins)
-    return float(np.cumsum(sizes * np.abs(right - sure))[-1] / len(confidence))
+    return float(_eces(confidence[None], correct[None], bins)[0])
+
+
+def _eces(confidence: Array, correct: Array, bins: int = ECE_BINS) -> Array:
+    """`ece` of each row of (records, examples)."""
+    sure, right, sizes = _equal_masses(confidence, correct, bins)
+    off: Array = (sizes * np.abs(right - sure)).cumsum(axis=1)[:, -1] / confidence.shape[1]
+    return off
 
 
 def equal_mass(confidence: Array, correct: Array, bins: int = ECE_BINS) -> tuple[Array, Array, Array]:
@@ -82,13 +112,20 @@ def equal_mass(confidence: Array, correct: Array, bins: int = ECE_BINS) -> tuple
 
     At least one example is needed. Where they cannot be equal, the first bins are larger by one.
     """
-    order = np.argsort(confidence, kind="stable")
-    sizes, starts, places = _bins(len(order), min(bins, len(order)))
+    sure, right, sizes = _equal_masses(confidence[None], correct[None], bins)
+    return sure[0], right[0], sizes
+
+
+def _equal_masses(confidence: Array, correct: Array, bins: int) -> tuple[Array, Array, Array]:
+    """`equal_mass` of each row of (records, examples); the sizes are the same for all."""
+    n = confidence.shape[1]
+    order = confidence.argsort(axis=1, kind="stable")
+    sizes, starts, places = _bins(n, min(bins, n))
     # from a 0 on, as numpy's mean adds; all bins at once, as a mean of a few values takes longer than the bins
-    ordered = np.zeros((2, len(order) + len(sizes)))
-    ordered[0, places], ordered[1, places] = confidence[order], correct[order]
-    sums = np.add.reduceat(ordered, starts, axis=1)
-    return sums[0] / sizes, sums[1] / sizes, sizes
+    ordered = np.zeros((2, len(order), n + len(sizes)))
+    ordered[..., places] = [np.take_along_axis(each, order, axis=1) for each in (confidence, correct)]
+    sure, right = np.add.reduceat(ordered, starts, axis=2) / sizes
+    return sure, right, sizes
 
 
 @functools.lru_cache(64)
@@ -99,34 +136,42 @@ def _bins(n: int, count: int) -> tuple[Array, Array, Array]:
 
 
 Found = Iterator[tuple[str, Values]]
+Stacked = Iterator[tuple[str, Rows]]
 
 
-def _scored(accuracy: str, f1: str, columns: Columns) -> Found:
-    if "tp" in columns:
-        twice = 2 * numbers(columns, "tp")
-        yield f1, Values(twice, twice + numbers(columns, "fp") + numbers(columns, "fn"), ids(columns))
+def _scored(accuracy: str, f1: str, stack: Stack) -> Stacked:
+    if "tp" in stack.cells:
+        twice = 2 * stack.numbers("tp")
+        yield f1, Rows(twice, twice + stack.numbers("fp") + stack.numbers("fn"), stack.ids)
     else:
-        yield accuracy, Values(numbers(columns, "correct"), None, ids(columns))
+        yield accuracy, Rows(stack.numbers("correct"), None, stack.ids)
 
 
-def _read_clean(_: str, columns: Columns) -> Found:
-    yield from _scored("clean_accuracy", "entity_f1", columns)
+def _read_clean(_: str, stack: Stack) -> Stacked:
+    yield from _scored("clean_accuracy", "entity_f1", stack)
     for mode, column in (("calibrated", "confidence_calibrated"), ("raw", "confidence")):
-        if len(columns.get(column, ())):
-            confidence, correct = numbers(columns, column), numbers(columns, "correct")
-            known = ~(np.isnan(confidence) | np.isnan(correct))
-            if known.any():
-                yield f"ece_{mode}", Values(np.array([ece(confidence[known], correct[known])]))
+        if column in stack.cells and stack.ids:
+            yield f"ece_{mode}", _calibration(stack.numbers(column), stack.numbers("correct"))
     for mode, column in (("calibrated", "brier_calibrated"), ("raw", "brier")):
-        if column in columns:
-            yield f"brier_{mode}", Values(numbers(columns, column), None, ids(columns))
-    if "group" in columns:
-        yield from _groups(columns)
+        if column in stack.cells:
+            yield f"brier_{mode}", Rows(stack.numbers(column), None, stack.ids)
 
 
-def _groups(columns: Columns) -> Found:
+def _calibration(confidence: Array, correct: Array) -> Rows:
+    """The calibration errors of (records, examples), over the examples of which both are known."""
+    known = ~np.isnan(confidence + correct)
+    whole, there = known.all(axis=1), known.any(axis=1)
+    off = np.full((len(known), 1), np.nan)
+    if whole.any():
+        off[whole, 0] = _eces(confidence[whole], correct[whole])
+    for row in np.flatnonzero(there & ~whole):
+        off[row] = ece(confidence[row, known[row]], correct[row, known[row]])
+    return Rows(off, there=there)
+
+
+def _read_groups(_: str, columns: Columns) -> Found:
     """Accuracy of each group, and of the worst one; groups that occur in no example are unknown."""
-    groups = parts(columns, "group")
+    groups = parts(columns, "group") if "group" in columns else {}
     for name, part in groups.items():
         yield f"group_accuracy:{name}", Values(numbers(part, "correct"), None, ids(part))
     if groups:
@@ -134,8 +179,8 @@ def _groups(columns: Columns) -> Found:
         yield "worst_group_accuracy", Values(np.array([worst]))
 
 
-def _read_domain(domain: str, columns: Columns) -> Found:
-    yield from _scored(f"ood_accuracy:{domain}", f"ood_f1:{domain}", columns)
+def _read_domain(domain: str, stack: Stack) -> Stacked:
+    yield from _scored(f"ood_accuracy:{domain}", f"ood_f1:{domain}", stack)
 
 
 def _read_transfer(recipe: str, columns: Columns) -> Found:
@@ -167,29 +212,32 @@ def _read_invariance(_: str, columns: Columns) -> Found:
             yield f"invariance_failure:{name}", Values(failed, counted, ids(part))
 
 
-def _read_throughput(_: str, columns: Columns) -> Found:
-    known = parts(columns, "arm")
-    arms = {name: known[name] for name in ("this", "baseline") if name in known}
-    seconds = {name: numbers(arm, "seconds") for name, arm in arms.items()}
+def _read_throughput(_: str, stack: Stack) -> Stacked:
+    arms = {name: stack.about(name) for name in ("this", "baseline") if name in stack.ids}
+    seconds = {name: arm.numbers("seconds") for name, arm in arms.items()}
     if len(seconds) == 2:
-        yield "step_time_ratio", Values(np.array([median(seconds["this"]) / median(seconds["baseline"])]))
+        yield "step_time_ratio", Rows((medians(seconds["this"]) / medians(seconds["baseline"]))[:, None])
     for unit in ("tokens", "samples") if "this" in seconds else ():
-        yield f"{unit}_per_second", Values(np.array([median(numbers(arms["this"], unit) / seconds["this"])]))
-    peaks = [numbers(arms[name], "peak_memory_bytes") for name in arms]
-    if len(peaks) == 2 and all(not np.isnan(p).all() and np.nanmax(p) > 0 for p in peaks):
-        yield "peak_memory_ratio", Values(np.array([float(np.nanmax(peaks[0]) / np.nanmax(peaks[1]))]))
+        yield f"{unit}_per_second", Rows(medians(arms["this"].numbers(unit) / seconds["this"])[:, None])
+    peaks = [np.fmax.reduce(arm.numbers("peak_memory_bytes"), axis=1) for arm in arms.values()]
+    if len(peaks) == 2:
+        there = np.minimum(*peaks) > 0  # not so where one is unknown
+        yield "peak_memory_ratio", Rows((peaks[0] / np.where(there, peaks[1], 1.0))[:, None], there=there)
 
 
-_READERS: dict[str, Callable[[str, Columns], Found]] = {
+_TOGETHER: dict[str, Callable[[str, Stack], Stacked]] = {
     "clean": _read_clean,
     "ood": _read_domain,
     "attack": attacked_texts.read,
+    "throughput": _read_throughput,
+}
+_READERS: dict[str, Callable[[str, Columns], Found]] = {
+    "clean": _read_groups,
     "transfer": _read_transfer,
     "sweep": attacked_texts.swept,
     "explain": _read_explain,
     "edits": explained.edits,
     "agreement": _read_agreement,
-    "throughput": _read_throughput,
     "invariance": _read_invariance,
 }
 

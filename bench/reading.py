@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import multiprocessing
 import os
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from bench.extraction import extract
+from bench.extraction import extract_all
 from bench.metrics import Values
 from bench.record import Record
 from bench.store import Store
@@ -24,6 +23,7 @@ Read = tuple[Record, dict[str, Values]]
 Part = TypeVar("Part")
 Made = TypeVar("Made")
 HELD = 64 * 2**20  # bytes of JSON; in memory they are several times as large
+AT_ONCE = 2**22  # bytes of JSON of the records whose tables are read together; more make it no faster
 FEWEST = 2000  # records; fewer are read sooner than other processes are started
 
 
@@ -51,14 +51,26 @@ def read(folder: Path, ids: Sequence[str], held: Held | None = None) -> list[Rea
     """
     store, found = Store(folder), []
     seen: dict[str, Any] = {}
-    for spec_id in ids:
-        record = store.read(spec_id)
-        values = extract(record, functools.partial(store.columns, record))
-        if held is not None:
-            held.keep(record, store.size(spec_id))
-        # else the tables are left behind at once: only the values that metrics need stay in memory
-        found.append((_lean(record, seen), values))
+    for batch in _batches(store, ids, held):
+        for record, values in zip(batch, extract_all(batch, store.columns), strict=True):
+            found.append((_lean(record, seen), values))
     return found
+
+
+def _batches(store: Store, ids: Sequence[str], held: Held | None) -> Iterator[list[Record]]:
+    """The records, as many at once as have `AT_ONCE` bytes; their tables are left behind, unless they are held."""
+    batch: list[Record] = []
+    weight = 0
+    for spec_id in ids:
+        record, size = store.weighed(spec_id)
+        batch.append(record)
+        weight += size
+        if held is not None:
+            held.keep(record, size)
+        if weight > AT_ONCE:
+            yield batch
+            batch, weight = [], 0
+    yield batch
 
 
 def _lean(record: Record, seen: dict[str, Any]) -> Record:
@@ -96,7 +108,8 @@ def each(
             yield from map(function, parts)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(cores, len(parts)), context, _settle) as pool:
+    # undisturbed here as well: what the others made arrives as many small objects
+    with _undisturbed(), ProcessPoolExecutor(min(cores, len(parts)), context, _settle) as pool:
         yield from pool.map(function, parts)
 
 

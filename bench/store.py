@@ -61,15 +61,16 @@ class Store:
     def has(self, spec_id: str) -> bool:
         return self._path(spec_id).is_file()
 
-    def size(self, spec_id: str) -> int:
-        """The bytes of a record's JSON file. Raises FileNotFoundError."""
-        return self._path(spec_id).stat().st_size
-
     def read(self, spec_id: str) -> Record:
         """The Record of a spec id. Raises StoreError when it is missing, torn, foreign or newer."""
+        return self.weighed(spec_id)[0]
+
+    def weighed(self, spec_id: str) -> tuple[Record, int]:
+        """As `read`, with the bytes of its JSON file."""
         path = self._path(spec_id)
         try:
-            record = from_json(path.read_text(encoding="utf8"), f"'{path}'")
+            data = path.read_bytes()
+            record = from_json(data, f"'{path}'")
         except FileNotFoundError as error:
             raise StoreError(f"no record '{spec_id}' in '{self.folder}'; `temper run` makes it.") from error
         except UnicodeDecodeError as error:
@@ -83,7 +84,7 @@ class Store:
                 f"'{path}' holds the record of '{record.spec_id}'; "
                 "give the file that name, or delete it and run again to redo it."
             )
-        return record
+        return record, len(data)
 
     def __iter__(self) -> Iterator[Record]:
         """The records in the order of their ids, one in memory at a time."""

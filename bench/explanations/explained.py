@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -77,4 +78,5 @@ def _known(columns: Columns, name: str) -> Array | None:
     if name not in columns:
         return None
     values = np.array(columns[name], dtype=np.float64)
-    return None if np.isnan(values).all() else values
+    # the largest is NaN where all are; an empty column is wholly unknown, too
+    return None if not len(values) or math.isnan(np.fmax.reduce(values)) else values

@@ -26,7 +26,10 @@ from training.errors import UserError
 
 @dataclass(frozen=True)
 class Made:
-    """What was written: the boards, their history over releases, and the path of the page's `index.html`."""
+    """What was written: the boards, their history over releases, and the path of the page's `index.html`.
+
+    The boards' arms are without their values, of which every text is made.
+    """
 
     boards: list[Board]
     lines: list[Line]
@@ -83,6 +86,8 @@ def _of_part(folder: Path, data: Path, numbered: tuple[int, list[str]]) -> list[
         shown = shown_of(board)
         write.write_board(data, name, shown, _again(board, store, held), store)
         pieces.append(Piece(board, name, formats.pieces(shown)))
+        for arm in board.arms:  # many small arrays, which take half as long to send as all the rest
+            arm.values = {}
     return pieces
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from bench.columns import Rows, Stack
 from bench.metrics import TAGS, Values
 from bench.spec import BASELINE
 from bench.stats import Array
@@ -14,22 +15,23 @@ from bench.store import Columns
 Row = tuple[float, float, float]
 
 
-def read(recipe: str, columns: Columns, ids: tuple[str, ...]) -> Iterator[tuple[str, Values]]:
+def read(recipe: str, stack: Stack) -> Iterator[tuple[str, Rows]]:
     """The metrics of one recipe. A sentence without a verdict weighs nothing, and counts as an attack error.
 
     2 tp over 2 tp + fp + fn, of the perturbed sentence after a success, else of the sentence as it is: the sentences
     that were wrong without any attack count as they are.
     """
-    status = np.array(columns["status"], dtype=object)
-    top, bottom = _f1(columns, status)
-    yield f"entity_f1_attacked:{recipe}", Values(top, bottom, ids)
-    yield f"_errors:{recipe}:{TAGS}", Values((status == "error").astype(float))
+    status = np.array(stack.cells["status"], dtype=object)
+    top, bottom = _f1(stack.cells, status)
+    yield f"entity_f1_attacked:{recipe}", Rows(top, bottom, stack.ids)
+    yield f"_errors:{recipe}:{TAGS}", Rows((status == "error").astype(float))
     success = (status == "success").astype(float)
     attacked = success + (status == "failed").astype(float)
-    yield f"asr:{recipe}", Values(success, attacked, ids)
-    queries, words, changed = _numbers(columns, "queries", "words", "words_changed")
-    yield f"queries:{recipe}", Values(np.where(attacked > 0, queries, 0.0), attacked, ids)
-    yield f"words_changed:{recipe}", Values(np.where(success > 0, changed / np.maximum(words, 1), 0.0), success, ids)
+    yield f"asr:{recipe}", Rows(success, attacked, stack.ids)
+    queries, words, changed = _numbers(stack.cells, "queries", "words", "words_changed")
+    yield f"queries:{recipe}", Rows(np.where(attacked > 0, queries, 0.0), attacked, stack.ids)
+    shares = np.where(success > 0, changed / np.maximum(words, 1), 0.0)
+    yield f"words_changed:{recipe}", Rows(shares, success, stack.ids)
 
 
 def _numbers(columns: Columns, *names: str) -> list[Array]:
@@ -37,6 +39,7 @@ def _numbers(columns: Columns, *names: str) -> list[Array]:
 
 
 def _f1(columns: Columns, status: Array) -> tuple[Array, Array]:
+    """(numerators, denominators) of the sentences, in the shape of their status."""
     hits, invented, missed = _numbers(columns, "tp", "fp", "fn")
     known = status != "error"
     if not np.isfinite(np.stack([hits, invented, missed])[:, known]).all():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.columns import equal, numbers
-from bench.columns import ids as ids_of
+from bench.columns import Rows, Stack, numbers
 from bench.metrics import BUDGETS, MODES, TAGS, Values
 from bench.record import Record
 from bench.robustness import attacked_entities
@@ -17,55 +16,65 @@ from bench.store import Columns
 
 JUDGED_TEXTS = 4  # fewer right answers that are alike may be chance
 SURVIVED = {"failed": 1.0, "success": 0.0, "skipped": 0.0, "error": np.nan}
+VERDICTS = {verdict: place for place, verdict in enumerate(SURVIVED)}
+# per verdict, and last for a word that is none: survived, error, success, attacked
+SAID = np.array(
+    [
+        [*SURVIVED.values(), np.nan],
+        *(
+            [float(verdict in wanted) for verdict in (*SURVIVED, None)]
+            for wanted in (("error",), ("success",), ("success", "failed"))
+        ),
+    ]
+)
 Found = Iterator[tuple[str, Values]]
+Stacked = Iterator[tuple[str, Rows]]
 
 
-def read(subject: str, columns: Columns) -> Found:
+def read(subject: str, stack: Stack) -> Stacked:
+    """The metrics of one recipe and mode, of each record of the stack."""
     recipe, _, mode = subject.rpartition(":")
     if mode == TAGS:
-        yield from attacked_entities.read(recipe, columns, ids_of(columns))
+        yield from attacked_entities.read(recipe, stack)
         return
-    ids, status = ids_of(columns), columns["status"]
-    survived = np.array([SURVIVED.get(one, np.nan) for one in status])
-    yield f"aua_{mode}:{recipe}", Values(survived, None, ids)
-    yield f"_errors:{subject}", Values(equal(status, "error"))
+    verdicts = [[VERDICTS.get(one, len(VERDICTS)) for one in status] for status in stack.cells["status"]]
+    survived, error, success, attacked = SAID[:, verdicts]
+    yield f"aua_{mode}:{recipe}", Rows(survived, None, stack.ids)
+    yield f"_errors:{subject}", Rows(error)
     if mode != "calibrated":
         return
-    success = equal(status, "success")
-    attacked = success + equal(status, "failed")
-    yield f"asr:{recipe}", Values(success, attacked, ids)
-    spent, words = numbers(columns, "queries"), numbers(columns, "words")
-    yield f"queries:{recipe}", Values(np.where(attacked > 0, spent, 0.0), attacked, ids)
-    changed = np.where(success > 0, numbers(columns, "words_changed") / np.maximum(words, 1), 0.0)
-    yield f"words_changed:{recipe}", Values(changed, success, ids)
-    yield f"words_changed_all:{recipe}", Values(changed, attacked, ids)
-    yield from _judged(recipe, columns, success, ids)
+    yield f"asr:{recipe}", Rows(success, attacked, stack.ids)
+    won, spent, words = success > 0, stack.numbers("queries"), stack.numbers("words")
+    yield f"queries:{recipe}", Rows(np.where(attacked > 0, spent, 0.0), attacked, stack.ids)
+    changed = np.where(won, stack.numbers("words_changed") / np.maximum(words, 1), 0.0)
+    yield f"words_changed:{recipe}", Rows(changed, success, stack.ids)
+    yield f"words_changed_all:{recipe}", Rows(changed, attacked, stack.ids)
+    yield from _judged(recipe, stack, won)
     # every search here ends at its first success, so a success after q queries is a survivor of any smaller budget
-    granted = np.maximum(1, np.array(BUDGETS)[:, None] * words)
-    kept = np.where((success > 0) & (spent > granted), 1.0, survived)
-    for budget, row in zip(BUDGETS, kept, strict=True):
-        yield f"aua_at_{budget}:{recipe}", Values(row, None, ids)
+    for budget in BUDGETS:
+        kept = np.where(won & (spent > np.maximum(1, budget * words)), 1.0, survived)
+        yield f"aua_at_{budget}:{recipe}", Rows(kept, None, stack.ids)
 
 
-def _judged(recipe: str, columns: Columns, success: Array, ids: tuple[str, ...]) -> Found:
+def _judged(recipe: str, stack: Stack, won: Array) -> Stacked:
     """What the successes did to their texts, where the lexicon could say."""
     found = {}
-    if "similarity" in columns:
-        found["similarity"] = numbers(columns, "similarity")
-    if "perplexity_after" in columns:
-        before, after = (numbers(columns, f"perplexity_{when}") for when in ("before", "after"))
+    if "similarity" in stack.cells:
+        found["similarity"] = stack.numbers("similarity")
+    if "perplexity_after" in stack.cells:
+        before, after = (stack.numbers(f"perplexity_{when}") for when in ("before", "after"))
         found["perplexity_rise"] = np.log(after) - np.log(before)
-    if "errors_after" in columns:
-        found["errors_added"] = numbers(columns, "errors_after") - numbers(columns, "errors_before")
-    if "retagged" in columns:  # of words, not of texts: a text weighs as many as it has replaced ones
-        replaced, retagged = numbers(columns, "replaced"), numbers(columns, "retagged")
-        known = (success > 0) & (replaced > 0)
-        if known.any():
-            yield f"retagged:{recipe}", Values(np.where(known, retagged, 0.0), np.where(known, replaced, 0.0), ids)
+    if "errors_after" in stack.cells:
+        found["errors_added"] = stack.numbers("errors_after") - stack.numbers("errors_before")
+    if "retagged" in stack.cells:  # of words, not of texts: a text weighs as many as it has replaced ones
+        replaced, retagged = stack.numbers("replaced"), stack.numbers("retagged")
+        known = won & (replaced > 0)
+        top, bottom = np.where(known, retagged, 0.0), np.where(known, replaced, 0.0)
+        yield f"retagged:{recipe}", Rows(top, bottom, stack.ids, np.logical_or.reduce(known, axis=1))
     for name, values in found.items():
-        known = (success > 0) & np.isfinite(values)
-        if known.any():
-            yield f"{name}:{recipe}", Values(np.where(known, values, 0.0), known.astype(float), ids)
+        known = won & np.isfinite(values)
+        top = np.where(known, values, 0.0)
+        yield f"{name}:{recipe}", Rows(top, known.astype(float), stack.ids, np.logical_or.reduce(known, axis=1))
 
 
 def swept(recipe: str, columns: Columns) -> Found:
@@ -93,27 +102,36 @@ def swept(recipe: str, columns: Columns) -> Found:
         yield f"score_levels:{recipe}", Values(np.array([max(shares)]))
 
 
-def _lowest(table: Array) -> Array:
-    """(attacks, examples) survivals -> per example the lowest: one success decides, without one an unknown does."""
-    known = (table == 0).any(axis=0) | ~np.isnan(table).any(axis=0)
-    return np.where(known, np.fmin.reduce(table, axis=0), np.nan)
+def _lowest(tables: Array) -> Array:
+    """(..., attacks, examples) survivals -> per example the lowest: a success decides, without one an unknown does."""
+    known: Array = np.fmin.reduce(tables, axis=-2)
+    least: Array = np.minimum.reduce(tables, axis=-2)  # NaN where one is
+    return np.where(known == 0, known, least)
 
 
-def worst_cases(record: Record, found: Mapping[str, Values]) -> dict[str, Values]:
-    """Per example and mode, 1 only if every ranked recipe failed to fool the victim; unknown if that cannot be said."""
-    asked = [str(recipe) for recipe in record.spec.get("recipes") or ()]  # type: ignore[union-attr]
-    recipes = [recipe for recipe in asked if _ranked(record, recipe)]
-    worst: dict[str, Values] = attacked_entities.worst(recipes, found)
-    for mode in MODES if recipes else ():
-        arms = [found.get(f"aua_{mode}:{recipe}") for recipe in recipes]
-        known = [arm for arm in arms if arm is not None]
-        if len(known) < len(recipes):
-            continue
-        ids = known[0].ids or ()
-        if any(arm.ids != ids for arm in known):
-            ids = tuple(dict.fromkeys(one for arm in known for one in arm.ids or ()))
-        worst[f"worst_case_{mode}"] = Values(_lowest(np.array([_aligned(arm, ids) for arm in known])), None, ids)
-    return worst
+def worst_cases(records: Sequence[Record], found: Sequence[dict[str, Values]]) -> None:
+    """Adds to what was found of each record, per example and mode, 1 only if every ranked recipe failed to fool it.
+
+    Unknown where that cannot be said.
+    """
+    alike: dict[tuple[int, int], list[tuple[dict[str, Values], str, tuple[str, ...], list[Array]]]] = {}
+    for record, values in zip(records, found, strict=True):
+        asked = [str(recipe) for recipe in record.spec.get("recipes") or ()]  # type: ignore[union-attr]
+        recipes = [recipe for recipe in asked if _ranked(record, recipe)]
+        values |= attacked_entities.worst(recipes, values)
+        for mode in MODES if recipes else ():
+            known = [arm for recipe in recipes if (arm := values.get(f"aua_{mode}:{recipe}")) is not None]
+            if len(known) < len(recipes):
+                continue
+            ids = known[0].ids or ()
+            if any(arm.ids != ids for arm in known):
+                ids = tuple(dict.fromkeys(one for arm in known for one in arm.ids or ()))
+            table = [_aligned(arm, ids) for arm in known]
+            alike.setdefault((len(table), len(ids)), []).append((values, f"worst_case_{mode}", ids, table))
+    for same in alike.values():
+        lowest = _lowest(np.array([table for *_, table in same]))
+        for (values, name, ids, _), row in zip(same, lowest, strict=True):
+            values[name] = Values(row, None, ids)
 
 
 def _aligned(values: Values, ids: tuple[str, ...]) -> Array:

@@ -68,6 +68,31 @@ def test_foreign_text_is_a_user_error_that_names_the_source(text: str, word: str
     assert "'x.json'" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "cells",
+    ["[0.5, [1]]", "[[], 0.5]", "[null, {}]", '["a", ["b"]]', "[1e999]", "[0.5, -1e999, 1e999]", "[null, 1e999]", "0.5",
+     '"text"', "{}", '["a", 1e999]'],
+)  # fmt: skip
+def test_cells_of_a_table_are_single_finite_values(cells: str) -> None:
+    whole = to_json(make_record(tables={"clean": Table(inline={"a": [1], "b": [2]})}))
+    text = json.dumps(json.loads(whole)).replace('"b": [2]', f'"b": {cells}')
+    with pytest.raises(UserError, match=r"no TemperBench record \(tables\.clean\.inline\.b"):
+        from_json(text)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [[0.5, 1, None], ["a", None, "ä"], [None, None], [True, False, None], [1.5e308, 1.5e308, -1.0], [10**400, 0.5],
+     ["NaN", "Infinity", 3, 0.5, True], []],
+)  # fmt: skip
+def test_cells_are_read_as_they_were_written(cells: list[object]) -> None:
+    record = make_record(tables={"clean": Table(inline={"b": cells})})
+    read = from_json(to_json(record)).tables["clean"].inline
+    assert read is not None
+    assert read == {"b": cells}
+    assert [type(cell) for cell in read["b"]] == [type(cell) for cell in cells]
+
+
 def test_comparable_leaves_out_times_and_environment_only() -> None:
     def made(seconds: float, loss: float) -> Record:
         table = Table(inline={"loss": [loss], "seconds": [seconds], "peak_memory_bytes": [int(seconds)]})

@@ -17,14 +17,16 @@ import pytest
 
 from bench import leaderboard, metrics, reading, stats, summaries
 from bench.board import Board
-from bench.extraction import equal_mass, extract
+from bench.extraction import equal_mass, extract, extract_all
 from bench.metrics import Values
+from bench.record import Table
 from bench.report import formats, json_text, making
 from bench.report.page import script
 from bench.report.shown import shown_of
 from bench.stats import paired
 from bench.store import Store, columns_of
 from tests.bench.conftest import make_record, make_tables
+from training.errors import UserError
 
 Fill = Callable[..., Store]
 STRONG = {"aua": {"deepwordbug": 0.9, "textfooler": 0.85}}
@@ -150,6 +152,39 @@ def test_columns_and_frames_are_read_alike(filled: Fill) -> None:
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name].top, second[name].top, equal_nan=True) for name in first)
     assert all(first[name].ids == second[name].ids for name in first)
+
+
+def test_records_read_together_say_what_each_says_alone(filled: Fill) -> None:
+    """With arms of other examples, columns and tables, unknown cells, and a record without tables."""
+    stores = [
+        filled("a", {"fgm": STRONG, "eda": {"raw_bonus": 0.3}}, seeds=2),
+        filled("b", {"baseline": {}}, seeds=1, n=90, attacked=20),
+    ]
+    read = [(record, dict(record.tables)) for store in stores for record in store]
+    clean = read[0][1]["clean"].inline or {}
+    sure = clean.get("confidence") or [0.6] * len(clean["id"])
+    for hole, (_, tables) in enumerate(read[1:3]):
+        columns = (tables["clean"].inline or {}) | {"confidence": [None] * 150 * hole + list(sure)[150 * hole :]}
+        tables["clean"] = Table(inline=columns)
+    records = [one.model_copy(update={"tables": tables}) for one, tables in read]
+    records.append(records[0].model_copy(update={"tables": {}}))
+    together = extract_all(records, stores[0].columns)
+    for record, found in zip(records, together, strict=True):
+        alone = extract(record, functools.partial(stores[0].columns, record))
+        assert found.keys() == alone.keys()
+        for name, values in alone.items():
+            assert found[name].ids == values.ids
+            np.testing.assert_array_equal(found[name].top, values.top)
+            np.testing.assert_array_equal(found[name].bottom, values.bottom)
+
+
+def test_of_records_read_together_the_bad_one_is_named(filled: Fill) -> None:
+    store = filled("r", {"fgm": STRONG}, seeds=3)
+    first, second, third = store
+    columns = (second.tables["clean"].inline or {}) | {"correct": ["yes"] * 200}
+    bad = second.model_copy(update={"tables": second.tables | {"clean": Table(inline=columns)}})
+    with pytest.raises(UserError, match=f"record '{second.spec_id}': table 'clean'"):
+        extract_all([first, bad, third], store.columns)
 
 
 def test_columns_of_a_frame_say_none_for_the_unknown() -> None:
