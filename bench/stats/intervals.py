@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,12 +74,12 @@ def mean_intervals(tables: Array, *, level: float = LEVEL, binary: bool = False)
 def _wilson(p: float, variance: float, half: float, n: int, seeds: int, level: float) -> tuple[float, float]:
     """Wilson's interval (1927, equation for the roots in p) with an effective n and the quantile half / sqrt(Var)."""
     if 0 < p < 1 and variance > 0:
-        size, quantile = min(p * (1 - p) / variance, float(n * seeds)), half / np.sqrt(variance)
+        size, quantile = min(p * (1 - p) / variance, float(n * seeds)), half / math.sqrt(variance)
     else:
         size, quantile = float(n), float(ndtri(0.5 + level / 2))
     square = quantile**2
     centre = (p + square / (2 * size)) / (1 + square / size)
-    half = quantile / (1 + square / size) * np.sqrt(p * (1 - p) / size + square / (4 * size**2))
+    half = quantile / (1 + square / size) * math.sqrt(p * (1 - p) / size + square / (4 * size**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
