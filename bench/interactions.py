@@ -8,10 +8,10 @@ mitigation adds on top of the others less what it adds to the baseline.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import metrics, stats
+from bench import metrics, stats, summaries
 from bench.board import Arm, Board
 from bench.gate.sides import configs
 from bench.stats import Difference, Interval
@@ -39,14 +39,14 @@ def find(board: Board, judge: Callable[[Difference, float], str]) -> list[Intera
     `judge(difference, p)` gives the verdict in words.
     """
     arms = {_parts(arm): arm for arm in reversed(board.arms) if not arm.hides}
+    stacks = [(arm, place, rest) for arm in board.arms if not arm.hides for place, rest in _rests(arm, arms)]
+    score = board.score
+    lent = summaries.lend(score, [arm.values.get(score, {}) for arm in board.arms]) if stacks else None
     found: list[tuple[Arm, int, Arm, Difference]] = []
-    for arm in board.arms:
-        parts = _parts(arm)
-        for place in range(len(parts)) if len(parts) > 1 and not arm.hides else ():
-            rest = arms.get(parts[:place] + parts[place + 1 :])
-            difference = _difference(board, rest, arm) if rest is not None else None
-            if rest is not None and difference is not None:
-                found.append((arm, place, rest, difference))
+    for arm, place, rest in stacks:
+        difference = metrics.compare(score, rest.values.get(score, {}), arm.values.get(score, {}), lent=lent)
+        if difference is not None:
+            found.append((arm, place, rest, difference))
     # a difference of one seed is no evidence about the arms, so it joins no family
     several = [difference.p for *_, difference in found if difference.seeds > 1]
     corrected = iter(stats.holm(several))
@@ -67,10 +67,13 @@ def _parts(arm: Arm) -> Parts:
     return tuple(sorted(json.dumps([name, values], sort_keys=True) for name, values in named))
 
 
-def _difference(board: Board, a: Arm, b: Arm) -> Difference | None:
-    first, second = a.values.get(board.score, {}), b.values.get(board.score, {})
-    lent = metrics.lend(board.score, [arm.values.get(board.score, {}) for arm in board.arms])
-    return metrics.compare(board.score, first, second, lent=lent)
+def _rests(arm: Arm, arms: Mapping[Parts, Arm]) -> list[tuple[int, Arm]]:
+    """(place of a mitigation, the arm without it) of a stack, where such an arm is among `arms`."""
+    parts = _parts(arm)
+    if len(parts) < 2:
+        return []
+    without = [(place, arms.get(parts[:place] + parts[place + 1 :])) for place in range(len(parts))]
+    return [(place, rest) for place, rest in without if rest is not None]
 
 
 def _contrast(score: str, both: Arm, rest: Arm, alone: Arm | None, baseline: Arm | None) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench import metrics, stats
+from bisect import bisect_right
+
+from bench import metrics, stats, summaries
 from bench.board import Arm, Board
 from bench.metrics import Missing
 from bench.stats import Difference, Interval
@@ -30,19 +32,23 @@ def judge(board: Board) -> None:
         arm.verdict = verdict(difference, p, smallest, metrics.of(board.score).direction)
     for name in CLEAN:
         smallest = metrics.of(name).smallest_difference or 0.0
-        for arm, difference, p in _family(name, baseline, others):
-            if name != board.score and verdict(difference, p, smallest, metrics.of(name).direction) == "worse":
+        # of these nothing is shown but what is worse
+        for arm, difference, p in _family(name, baseline, others, ALPHA) if name != board.score else ():
+            if verdict(difference, p, smallest, metrics.of(name).direction) == "worse":
                 arm.below = (
                     f"{metrics.title(name)} is {-100 * difference.value:.1f} points below the baseline's "
                     f"(p = {p:.2g} after Holm)"
                 )
 
 
-def _family(name: str, baseline: Arm, others: list[Arm]) -> list[tuple[Arm, Difference, float]]:
+def _family(
+    name: str, baseline: Arm, others: list[Arm], alpha: float | None = None
+) -> list[tuple[Arm, Difference, float]]:
+    """(arm, difference to the baseline, p after Holm); with `alpha` only those that this level rejects are exact."""
     first = baseline.values.get(name, {})
-    lent = metrics.lend(name, [arm.values.get(name, {}) for arm in (baseline, *others)])
-    found = [(arm, metrics.compare(name, first, arm.values.get(name, {}), lent=lent)) for arm in others]
-    known = [(arm, difference) for arm, difference in found if difference is not None]
+    values = [arm.values.get(name, {}) for arm in others]
+    found = summaries.compare(name, first, values, summaries.lend(name, [first, *values]), alpha)
+    known = [(arm, difference) for arm, difference in zip(others, found, strict=True) if difference is not None]
     # a difference of one seed is no evidence about the arm, so it neither joins nor enlarges the family
     several = [(arm, difference) for arm, difference in known if difference.seeds >= FEWEST_SEEDS]
     adjusted = stats.holm([difference.p for _, difference in several])
@@ -77,6 +83,7 @@ def rank(board: Board) -> None:
         elif arm.hides:
             arm.no_rank = "masking: " + "; ".join(arm.hides)
     ranked = [arm for arm in board.arms if not arm.no_rank]
+    rising = sorted(score(arm) for arm in ranked)
     for arm in ranked:
-        arm.rank = 1 + sum(score(other) > score(arm) for other in ranked)
+        arm.rank = 1 + len(rising) - bisect_right(rising, score(arm))
     board.arms.sort(key=lambda arm: (bool(arm.no_rank), not arm.below, -score(arm), arm.label))

@@ -129,9 +129,10 @@ def _finish(board: Board) -> None:
             arm.values["worst_case"] = worst
         arm.masking = masking.masked_recipes(arm.values)
     reference = next((arm.values for arm in board.arms if arm.label == BASELINE), None)
-    for arm in board.arms:
-        arm.signs = masking.signs(arm.values, reference)
-    for name, by_label in metrics.shared_asr({arm.label: arm.values for arm in board.arms}).items():
+    found = masking.signs_of([(arm.values, arm.masking) for arm in board.arms], reference)
+    for arm, signs in zip(board.arms, found, strict=True):
+        arm.signs = signs
+    for name, by_label in summaries.shared_asr({arm.label: arm.values for arm in board.arms}).items():
         for arm in board.arms:
             arm.values |= {name: by_label[arm.label]} if by_label.get(arm.label) else {}
     names = {name for arm in board.arms for name in arm.values}
@@ -145,8 +146,8 @@ def _finish(board: Board) -> None:
     board.metrics = metrics.in_order(names | {"failed_runs", "seed_deviation", board.score} | judged)
     devices = sorted({str(r.environment.get("device")) for arm in board.arms for r in arm.records})
     for name in board.metrics:
-        found = summaries.summarise(name, [arm.values.get(name, {}) for arm in board.arms])
-        for arm, summary in zip(board.arms, found, strict=True):
+        made = summaries.summarise(name, [arm.values.get(name, {}) for arm in board.arms])
+        for arm, summary in zip(board.arms, made, strict=True):
             arm.cells[name] = _cell(arm, name, devices, summary)
     for arm in board.arms:
         arm.cells["seed_deviation"] = _seed_deviation(arm, board.score)

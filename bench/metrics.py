@@ -201,7 +201,7 @@ def value(name: str, seeds: Sequence[Values]) -> float | None:
     first = seeds[0].ids if seeds else None
     if first and of(name).kind == "binary" and all(one.ids is first or one.ids == first for one in seeds):
         # sums of 0 and 1 are exact in any order
-        mean = float(sum(one.top.sum() for one in seeds)) / (len(seeds) * len(first))
+        mean = float(np.concatenate([one.top for one in seeds]).sum()) / (len(seeds) * len(first))
         if not math.isnan(mean):
             return mean
     return summarise(name, list(seeds), None).value
@@ -245,12 +245,20 @@ def compare(
 
 def lend(name: str, arms: Iterable[Mapping[int, Values]]) -> stats.Pool | None:
     """The spread over seeds of a difference of two arms, as the given arms show it; None where none can."""
-    tables = []
-    for by_seed in arms:
-        if len(by_seed) > 1 and of(name).kind in ("binary", "mean", "ratio"):
-            parts = stats.influence(*stack(name, [by_seed[seed] for seed in sorted(by_seed)]))
-            tables += [stats.squares(parts)] if min(parts.shape) > 1 else []
-    found = stats.pool(tables)
+    return lent_by([squares(name, by_seed) for by_seed in arms])
+
+
+def squares(name: str, by_seed: Mapping[int, Values]) -> stats.Squares | None:
+    """The mean squares of an arm's linearised outcomes; None where it has less than two seeds or examples of them."""
+    if len(by_seed) < 2 or of(name).kind not in ("binary", "mean", "ratio"):
+        return None
+    parts = stats.influence(*stack(name, [by_seed[seed] for seed in sorted(by_seed)]))
+    return stats.squares(parts) if min(parts.shape) > 1 else None
+
+
+def lent_by(tables: Iterable[stats.Squares | None]) -> stats.Pool | None:
+    """What `lend` says of arms with these mean squares; a difference of two varies as both."""
+    found = stats.pool([one for one in tables if one is not None])
     return None if found is None else stats.Pool(2 * found.variance, found.df)
 
 
@@ -266,28 +274,3 @@ def lower_worst_case(by_name: Mapping[str, Mapping[int, Values]]) -> dict[int, V
     if means[0] is None or means[1] is None:
         return {}
     return arms[0] if means[0] <= means[1] else arms[1]
-
-
-def shared_asr(arms: Mapping[str, Mapping[str, Mapping[int, Values]]]) -> dict[str, dict[str, dict[int, Values]]]:
-    """`asr_shared:<recipe>` -> arm -> seed -> Values: ASR over the texts that every arm of that seed gets right.
-
-    `arms`: label -> full name -> seed -> Values. An arm that was not attacked at a seed leaves the others as they are.
-    Easy texts are left, alike for all, so an arm cannot look robust because it is right on other texts.
-    """
-    found: dict[str, dict[str, dict[int, Values]]] = {}
-    for name in sorted({name for values in arms.values() for name in values if name.startswith("asr:")}):
-        attacked = {label: values[name] for label, values in arms.items() if values.get(name)}
-        mine = found.setdefault(name.replace("asr:", "asr_shared:", 1), {})
-        for seed in sorted({seed for by_seed in attacked.values() for seed in by_seed}):
-            there = {label: by_seed[seed] for label, by_seed in attacked.items() if seed in by_seed}
-            right = set.intersection(
-                *(
-                    {one for one, weight in zip(v.ids or (), v.bottom, strict=True) if weight > 0}
-                    for v in there.values()
-                    if v.bottom is not None
-                )
-            )
-            for label, v in there.items():
-                kept = np.array([one in right for one in v.ids or ()], dtype=float)
-                mine.setdefault(label, {})[seed] = Values(v.top * kept, kept, v.ids)
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from bench.stats import Interval
 
@@ -43,4 +42,5 @@ def cut(interval: Interval, limits: Range) -> Interval:
     if limits[0] <= interval.low <= interval.value <= interval.high <= limits[1]:
         return interval
     low, high = max(interval.low, limits[0]), min(interval.high, limits[1])
-    return replace(interval, low=min(low, interval.value), high=max(high, interval.value))
+    low, high = min(low, interval.value), max(high, interval.value)
+    return Interval(interval.value, low, high, interval.n, interval.seeds, interval.df)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench import metrics, stats
+from bench import metrics, stats, summaries
 from bench.board import Arm, Board
 from bench.metrics import Values
 from bench.stats import Array, Interval
@@ -63,16 +63,13 @@ def _tables(score: str, ranked: Sequence[Arm]) -> tuple[Array, Array] | None:
 
 
 def _distinct(board: Board, ranked: Sequence[Arm], parts: Array, values: Array) -> set[tuple[int, int]]:
-    lent = metrics.lend(board.score, [arm.values.get(board.score, {}) for arm in ranked])
-    p = stats.pairwise(parts, values, lent)
-    pairs = list(zip(*np.triu_indices(len(ranked), 1), strict=True))
+    lent = summaries.lend(board.score, [arm.values.get(board.score, {}) for arm in ranked])
+    first, second = np.triu_indices(len(ranked), 1)
+    p = stats.pairwise(parts, values, lent, ALPHA)[first, second]
+    adjusted = np.array(stats.holm(p.tolist()), dtype=np.float64)
     smallest = metrics.of(board.score).smallest_difference or 0.0
-    adjusted = stats.holm([float(p[i, j]) for i, j in pairs])
-    return {
-        (int(i), int(j))
-        for (i, j), one in zip(pairs, adjusted, strict=True)
-        if one < ALPHA and abs(values[i] - values[j]) > smallest
-    }
+    apart = (adjusted < ALPHA) & (np.abs(values[first] - values[second]) > smallest)
+    return set(zip(first[apart].tolist(), second[apart].tolist(), strict=True))
 
 
 def _value(arm: Arm, name: str) -> float:
@@ -82,18 +79,25 @@ def _value(arm: Arm, name: str) -> float:
 
 def cost(board: Board, arm: Arm) -> float | None:
     """What the arm's training costs over the baseline's, by the first of `COSTS` that all ranked arms have, or None."""
+    name = _counted(board)
+    cell = arm.cells.get(name) if name is not None else None
+    return cell.value if isinstance(cell, Interval) else None
+
+
+def _counted(board: Board) -> str | None:
     for name in COSTS:
         cells = [one.cells.get(name) for one in board.arms if one.rank is not None]
         if cells and all(isinstance(cell, Interval) and cell.value is not None for cell in cells):
-            cell = arm.cells.get(name)
-            return cell.value if isinstance(cell, Interval) else None
+            return name
     return None
 
 
 def _front(board: Board, ranked: Sequence[Arm]) -> None:
     """Marks the arms that no other beats in robustness and cost at once; noise is not considered here."""
-    known = [(arm, _value(arm, board.score), price) for arm in ranked if (price := cost(board, arm)) is not None]
-    for arm, value, price in known:
-        arm.front = not any(
-            (other >= value and cheaper <= price) and (other > value or cheaper < price) for _, other, cheaper in known
-        )
+    name = _counted(board)
+    if name is None:
+        return
+    values, prices = (np.array([_value(arm, one) for arm in ranked]) for one in (board.score, name))
+    for arm, value, price in zip(ranked, values, prices, strict=True):
+        no_worse = (values >= value) & (prices <= price)
+        arm.front = not bool((no_worse & ((values > value) | (prices < price))).any())

@@ -6,7 +6,9 @@ saturates, by answering with labels alone) raises accuracy under attack and chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from scipy.stats import binomtest
 
 from bench import metrics
 from bench.metrics import MODES, Values
+from bench.stats import Array
 
 # Of 83 runs over the shelf 76 fit a temperature between 0.48 and 1.91. The others are 5 models that hardly learned (at
 # most 67.5 % accurate, 0.01 to 0.17 and 1000), defensive distillation (10) and the control with sharpened logits (27).
@@ -28,6 +31,7 @@ SWEPT = {
     "entity_f1_sweep": (("entity_f1_attacked",), "entity F1 under {}"),
 }
 Arm = Mapping[str, Mapping[int, Values]]
+Losses = dict[str, float]  # by text
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,19 @@ def signs(by_name: Arm, baseline: Arm | None = None) -> list[Sign]:
 
     `baseline`: the board's baseline, against whose loss a sweep is held; None where there is none.
     """
+    (found,) = signs_of([(by_name, masked_recipes(by_name))], baseline)
+    return found
+
+
+def signs_of(arms: Iterable[tuple[Arm, Sequence[str]]], baseline: Arm | None) -> list[list[Sign]]:
+    """`signs` of all arms of a board, each with its `masked_recipes`."""
+    held = functools.cache(lambda name: {} if baseline is None else _lost(baseline, name))
+    return [_signs(by_name, recipes, baseline is not None, held) for by_name, recipes in arms]
+
+
+def _signs(by_name: Arm, recipes: Sequence[str], deducted: bool, held: Callable[[str], Losses]) -> list[Sign]:
     found = []
-    if recipes := masked_recipes(by_name):
+    if recipes:
         found.append(
             Sign(
                 "raw",
@@ -55,7 +70,7 @@ def signs(by_name: Arm, baseline: Arm | None = None) -> list[Sign]:
             )
         )
     attacked = any(name.startswith("aua_calibrated:") for name in by_name)
-    return [*found, *(_scale(by_name) if attacked else []), *_sweep(by_name, baseline), *_levels(by_name)]
+    return [*found, *(_scale(by_name) if attacked else []), *_sweep(by_name, deducted, held), *_levels(by_name)]
 
 
 def _scale(by_name: Arm) -> list[Sign]:
@@ -69,27 +84,28 @@ def _scale(by_name: Arm) -> list[Sign]:
     return [Sign("scale", text, True)]
 
 
-def _sweep(by_name: Arm, baseline: Arm | None) -> list[Sign]:
+def _sweep(by_name: Arm, deducted: bool, held: Callable[[str], Losses]) -> list[Sign]:
     """A sweep takes more than SWEEP off what survives raw and calibrated, and off more texts than it takes elsewhere.
 
     Another temperature is another try, and a try fools an honest victim now and then; so the texts that this arm loses
-    must outnumber those that the baseline loses by a one-sided sign test over texts.
+    must outnumber those that the baseline loses (`held`, by the sweep's name) by a one-sided sign test over texts.
     """
     found = []
     for name in sorted(one for one in by_name if one.startswith(tuple(SWEPT))):
-        own, other = _lost(by_name, name), _lost(baseline or {}, name)
+        own, other = _lost(by_name, name), held(name)
         excess = {one: loss - other.get(one, 0.0) for one, loss in own.items()}
         points = sum(excess.values()) / len(excess) if excess else 0.0
         more, fewer = sum(e > 0 for e in excess.values()), sum(e < 0 for e in excess.values())
         if points > SWEEP + 1e-9 and binomtest(more, more + fewer, alternative="greater").pvalue < ALPHA:
-            (base, _, recipe), held = name.partition(":"), "" if baseline is None else ", the baseline's loss deducted"
+            base, _, recipe = name.partition(":")
+            less = ", the baseline's loss deducted" if deducted else ""
             off = f"{100 * points:.1f} points off {SWEPT[base][1].format(recipe)}, on {more} of {len(own)} texts"
-            text = f"a sweep of temperatures takes {off}{held}: its number is no bound"
+            text = f"a sweep of temperatures takes {off}{less}: its number is no bound"
             found.append(Sign("sweep", text, False))
     return found
 
 
-def _lost(by_name: Arm, name: str) -> dict[str, float]:
+def _lost(by_name: Arm, name: str) -> Losses:
     """Text -> share of the seeds at which it survives raw and calibrated, and falls at another temperature.
 
     Of a tagged sentence what its entity F1 loses, the mean over the seeds.
@@ -100,19 +116,23 @@ def _lost(by_name: Arm, name: str) -> dict[str, float]:
     for seed, swept in by_name.get(name, {}).items():
         if any(seed not in mode for mode in modes):
             continue
-        before = [_by_text(mode[seed]) for mode in modes]
-        for one, lowest in _by_text(swept).items():
-            known = [series.get(one, np.nan) for series in before]
-            if not np.isnan([*known, lowest]).any():
-                losses.setdefault(one, []).append(float(min(known) - lowest))
-    return {one: max(0.0, float(np.mean(each))) for one, each in losses.items()}
+        ids = swept.ids or ()
+        before = np.min([_by_text(mode[seed], ids) for mode in modes], axis=0)
+        for one, loss in zip(ids, (before - _by_text(swept, ids)).tolist(), strict=True):
+            if not math.isnan(loss):
+                losses.setdefault(one, []).append(loss)
+    return {one: max(0.0, sum(each) / len(each)) for one, each in losses.items()}
 
 
-def _by_text(values: Values) -> dict[str, float]:
-    """Text -> its number, of a ratio the quotient; a sentence without entities of which none is predicted has F1 1."""
-    weights = np.ones_like(values.top) if values.bottom is None else values.bottom
-    each = zip(values.ids or (), values.top, weights, strict=True)
-    return {one: float(top / weight) if weight else 1.0 for one, top, weight in each}
+def _by_text(values: Values, ids: tuple[str, ...]) -> Array:
+    """Each text's number, of a ratio the quotient, NaN where unknown; a sentence without an entity, found or not: 1."""
+    found = np.array(values.top, dtype=np.float64)
+    if values.bottom is not None:
+        found = np.divide(found, values.bottom, out=np.ones_like(found), where=values.bottom != 0)
+    if values.ids is ids or values.ids == ids:
+        return found
+    known = dict(zip(values.ids or (), found.tolist(), strict=True))
+    return np.array([known.get(one, np.nan) for one in ids])
 
 
 def _levels(by_name: Arm) -> list[Sign]:

@@ -8,7 +8,20 @@ Simulated coverage of the 95 % intervals of a share, at 50 to 1,000 examples and
 95 to 98 % with 3 seeds, 95 to 97 % with 5; two seeds rather cover too much, 94 to 100 % (tests/bench/test_stats.py).
 """
 
-from bench.stats.components import LEVEL, Array, Pool, Spread, Squares, known, mean_variance, pool, spread, squares
+from bench.stats.components import (
+    LEVEL,
+    Array,
+    Pool,
+    Spread,
+    Squares,
+    known,
+    mean_variance,
+    pool,
+    spread,
+    squares,
+    squares_of,
+)
+from bench.stats.effects import NonInferiority, cohen_h, mcnemar, non_inferiority, permutation, standardised
 from bench.stats.families import Signs, benjamini_hochberg, holm, letters, rank_intervals, sign_test
 from bench.stats.intervals import (
     Interval,
@@ -18,19 +31,16 @@ from bench.stats.intervals import (
     ratio_interval,
     ratio_intervals,
     seed_interval,
+    seed_intervals,
 )
 from bench.stats.paired import (
     ROUNDS,
     Difference,
-    NonInferiority,
-    cohen_h,
     influence,
-    mcnemar,
-    non_inferiority,
+    influences,
     paired_bootstrap,
+    paired_bootstraps,
     paired_squares,
-    permutation,
-    standardised,
 )
 from bench.stats.pairwise import pairwise
 
@@ -50,6 +60,7 @@ __all__ = [
     "count_interval",
     "holm",
     "influence",
+    "influences",
     "known",
     "letters",
     "mcnemar",
@@ -58,6 +69,7 @@ __all__ = [
     "mean_variance",
     "non_inferiority",
     "paired_bootstrap",
+    "paired_bootstraps",
     "paired_squares",
     "pairwise",
     "permutation",
@@ -66,8 +78,10 @@ __all__ = [
     "ratio_interval",
     "ratio_intervals",
     "seed_interval",
+    "seed_intervals",
     "sign_test",
     "spread",
     "squares",
+    "squares_of",
     "standardised",
 ]

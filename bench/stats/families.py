@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import bdtr
 
 # of more groups no letters are made: nobody could read them
@@ -13,12 +14,12 @@ MOST_GROUPS = 200
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p values, in the order given; they control the family-wise error rate."""
-    count = len(p_values)
-    adjusted, largest = [1.0] * count, 0.0
-    for rank, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (count - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    values = np.asarray(p_values, dtype=np.float64)
+    rising = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    steps = np.minimum(1.0, np.arange(len(values), 0, -1) * values[rising])
+    adjusted[rising] = np.maximum.accumulate(steps)
+    return [float(one) for one in adjusted]
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -63,10 +64,13 @@ def rank_intervals(values: Sequence[float], distinct: Collection[tuple[int, int]
     behind those proven better and before those proven worse; the others may stand either way. Where the correction
     holds the family-wise error rate, so do all intervals together.
     """
-    count = len(values)
-    better = [sum(_apart(distinct, i, j) and values[j] > values[i] for j in range(count)) for i in range(count)]
-    worse = [sum(_apart(distinct, i, j) and values[j] < values[i] for j in range(count)) for i in range(count)]
-    return [(1 + better[i], count - worse[i]) for i in range(count)]
+    better, worse = [0] * len(values), [0] * len(values)
+    for pair in distinct:
+        low, high = sorted(pair, key=lambda arm: values[arm])
+        if values[low] < values[high]:
+            better[low] += 1
+            worse[high] += 1
+    return [(1 + above, len(values) - below) for above, below in zip(better, worse, strict=True)]
 
 
 def letters(count: int, distinct: Collection[tuple[int, int]]) -> list[str]:
@@ -85,10 +89,6 @@ def letters(count: int, distinct: Collection[tuple[int, int]]) -> list[str]:
             raise ValueError(f"more than {MOST_GROUPS} groups of arms that are not distinguishable")
     groups.sort(key=sorted)
     return [" ".join(_letter(k) for k, g in enumerate(groups) if i in g) for i in range(count)]
-
-
-def _apart(distinct: Collection[tuple[int, int]], i: int, j: int) -> bool:
-    return (min(i, j), max(i, j)) in distinct
 
 
 def _letter(position: int) -> str:

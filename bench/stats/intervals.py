@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
-from bench.stats.components import LEVEL, Array, examples_spread, known, spread, squares, squares_of, t
+from bench.stats.components import LEVEL, Array, examples_last, examples_spread, known, spread, squares, squares_of, t
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,28 @@ def mean_intervals(tables: Array, *, level: float = LEVEL, binary: bool = False)
         return [Interval(value, None, None, n, seeds) for value in values]
     found = spread(squares_of(tables))
     rows = zip(values, found.variance.tolist(), found.half_width(level).tolist(), found.df.tolist(), strict=True)
-    made = []
-    for value, variance, half, df in rows:
-        low, high = _wilson(value, variance, half, n, seeds, level) if binary else (value - half, value + half)
-        known = Interval(value, float(low), float(high), n, seeds, df)
-        made.append(known if binary or variance > 0 else Interval(value, None, None, n, seeds))
-    return made
+    if binary:
+        return [
+            Interval(value, *_wilson(value, variance, half, n, seeds, level), n, seeds, df)
+            for value, variance, half, df in rows
+        ]
+    return [
+        Interval(value, value - half, value + half, n, seeds, df)
+        if variance > 0
+        else Interval(value, None, None, n, seeds)
+        for value, variance, half, df in rows
+    ]
 
 
 def _wilson(p: float, variance: float, half: float, n: int, seeds: int, level: float) -> tuple[float, float]:
     """Wilson's interval (1927, equation for the roots in p) with an effective n and the quantile half / sqrt(Var)."""
     if 0 < p < 1 and variance > 0:
-        size, quantile = min(p * (1 - p) / variance, float(n * seeds)), half / np.sqrt(variance)
+        size, quantile = min(p * (1 - p) / variance, float(n * seeds)), half / math.sqrt(variance)
     else:
         size, quantile = float(n), float(ndtri(0.5 + level / 2))
     square = quantile**2
     centre = (p + square / (2 * size)) / (1 + square / size)
-    half = quantile / (1 + square / size) * np.sqrt(p * (1 - p) / size + square / (4 * size**2))
+    half = quantile / (1 + square / size) * math.sqrt(p * (1 - p) / size + square / (4 * size**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -125,7 +131,7 @@ def ratio_intervals(
     values = np.divide(tops, bottoms, out=np.zeros(count), where=weighing)
     means = np.where(weighing, denominators.reshape(count, -1).mean(axis=1), 1.0)
     influence = (numerators - values[:, None, None] * denominators) / means[:, None, None]
-    counted = (denominators.sum(axis=2) > 0).sum(axis=1).tolist()
+    counted = (examples_last(denominators).sum(axis=0) > 0).sum(axis=1).tolist()
     rows = zip(values.tolist(), weighing.tolist(), counted, mean_intervals(influence, level=level), strict=True)
     return [
         _ratio(value, spread, texts, seeds, share, level)
@@ -166,3 +172,17 @@ def seed_interval(values: Sequence[float] | Array, *, level: float | None = LEVE
         half = t(level, seeds - 1) * spread / np.sqrt(seeds)
         bounds = [float(np.exp(b)) if log else float(b) for b in (mean - half, mean + half)]
     return Interval(float(np.exp(mean)) if log else mean, bounds[0], bounds[1], 0, seeds, float(seeds - 1))
+
+
+def seed_intervals(numbers: Array, *, level: float = LEVEL, log: bool = False) -> list[Interval]:
+    """`seed_interval` of many arms with as many seeds, (arms, seeds), at once; none unknown, for `log` all above 0."""
+    seeds = numbers.shape[1]
+    data = np.log(numbers) if log else numbers
+    means = data.mean(axis=1)
+    spreads = data.std(axis=1, ddof=1) if seeds > 1 else np.zeros(len(data))
+    halves = t(level, seeds - 1) * spreads / np.sqrt(seeds) if seeds > 1 else spreads
+    columns = [np.exp(one) if log else one for one in (means, means - halves, means + halves)]
+    return [
+        Interval(value, low if spread > 0 else None, high if spread > 0 else None, 0, seeds, float(seeds - 1))
+        for value, low, high, spread in zip(*(one.tolist() for one in (*columns, spreads)), strict=True)
+    ]

@@ -162,6 +162,15 @@ def test_a_ratio_with_denominators_of_one_is_a_mean_and_f1_is_micro() -> None:
     assert f1.value == pytest.approx(6 / 8)
 
 
+def test_a_bound_is_a_plain_number() -> None:
+    """A share of 0 or 1 has its bound from elsewhere; NumPy's own floats stand as `np.float64(...)` in a CSV."""
+    for share in (0.0, 1.0):
+        table = np.full((3, 20), share)
+        found = stats.ratio_interval(table, np.ones((3, 20)), share=True)
+        many = stats.ratio_intervals(table.T[np.newaxis], np.ones((1, 20, 3)), share=True)
+        assert {type(one) for made in (found, *many) for one in (made.value, made.low, made.high)} == {float}
+
+
 # --- paired bootstrap
 
 
