@@ -48,9 +48,7 @@ class Runs:
                     [name, stage.status, stage.reason] for name, stage in record.stages.items() if stage.status != "ok"
                 ],
                 "errors": _errors(tables),
-                "summary": {
-                    name: value for name in SUMMARY if (value := record.summary.get(name)) not in (None, "")
-                },
+                "summary": {name: value for name in SUMMARY if (value := record.summary.get(name)) not in (None, "")},
             }
         )
 
