@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
@@ -18,8 +19,8 @@ import pytest
 
 from bench import leaderboard
 from bench.report import making
-from bench.report.page import examples, script, source, table, write
-from bench.report.page.budget import Budget, accuracy, grid
+from bench.report.page import budget, examples, script, source, table, write
+from bench.report.page.budget import Budget, accuracy
 from bench.report.page.health import Health, thin
 from bench.report.page.reliability import bins
 from bench.report.page.runs import Runs
@@ -28,6 +29,7 @@ from bench.report.shown import shown_of
 from bench.speed import reporting
 from bench.store import Store
 from tests.bench.conftest import attack_table, make_record, make_tables
+from training.errors import UserError
 
 Fill = Callable[..., Store]
 STRONG = {"aua": {"deepwordbug": 0.9, "textfooler": 0.85}}
@@ -57,18 +59,37 @@ def stored(tmp_path: Path, tables: dict[str, pd.DataFrame], **changes: Any) -> s
 
 
 def test_accuracy_falls_where_the_attacks_succeeded() -> None:
-    columns = {
-        "status": ["success", "success", "failed", "skipped", "error"],
-        "queries": [20, 40, 500, 1, None],
-        "words": [10, 10, 10, 10, 10],
-    }
+    spent = np.array([[20, 40, 500, 1, np.nan], [10, 10, 10, 10, 10]])
     # of four known texts three were right before; one falls at 2 queries a word, one at 4
-    found = accuracy(columns, np.array([1.0, 1.99, 2.0, 3.0, 4.0, 50.0]))
-    assert found is not None
+    (found,) = accuracy(["ssfke"], spent, np.array([1.0, 1.99, 2.0, 3.0, 4.0, 50.0]))
     assert found.tolist() == [0.75, 0.75, 0.5, 0.5, 0.25, 0.25]
-    assert accuracy({"status": ["error"], "queries": [None], "words": [3]}, grid(50)) is None
-    one_query = {"status": ["success"], "queries": [1], "words": [2]}
-    assert accuracy(one_query, np.array([0.25])).tolist() == [0.0]  # type: ignore[union-attr]
+    assert accuracy(["s"], np.array([[1.0], [2.0]]), np.array([0.25])).tolist() == [[0.0]]
+
+
+def test_attacks_are_counted_apart_and_one_without_a_verdict_has_no_curve(tmp_path: Path) -> None:
+    spent = np.array([[20, 40, 30, np.nan], [10, 10, 10, 10]])
+    assert accuracy(["sf", "ss"], spent, np.array([1.0, 2.0, 3.0])).tolist() == [[1.0, 0.5, 0.5], [1.0, 1.0, 0.5]]
+    failed, broken = np.array([1, 1]), ["error", "error"]
+    part = Budget()
+    part.add(0, stored(tmp_path, {"attack:a:raw": attack_table(failed), "attack:b:raw": attack_table(failed, broken)}))
+    data = part.data()
+    assert data is not None
+    assert [(one["recipe"], set(one["arms"]["0"]["mean"])) for one in data["attacks"]] == [("a", {1})]
+
+
+@pytest.mark.parametrize("waiting", [1, 7])
+def test_curves_found_bit_by_bit_are_the_same(filled: Fill, monkeypatch: pytest.MonkeyPatch, waiting: int) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG}, seeds=3)
+
+    def found() -> Any:
+        part = Budget()
+        for place, record in enumerate(store):
+            part.add(place // 3, source.Tables(store, record))
+        return part.data()
+
+    whole = found()
+    monkeypatch.setattr(budget, "WAITING", waiting)
+    assert found() == whole
 
 
 def test_a_budget_curve_ends_at_the_accuracy_under_attack(filled: Fill, tmp_path: Path) -> None:
@@ -95,10 +116,19 @@ def test_bins_hold_equally_many_texts() -> None:
 
 def test_thinning_takes_medians_and_keeps_gaps() -> None:
     values = np.array([1.0, 2.0, 30.0, np.nan, np.nan, np.nan])
-    found = thin(np.arange(6.0), values, 2)
+    found = thin(np.array([np.arange(6.0), values]), 2)
     assert found[0].tolist() == [1.0, 4.0]
     assert found[1][0] == 2.0
     assert np.isnan(found[1][1])
+
+
+def test_thinning_many_lines_is_the_median_of_each_group() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random((3, 47))
+    rows[1, rng.random(47) < 0.4] = np.nan
+    edges = np.linspace(0, 47, 10).astype(int)
+    groups = [rows[:, a:b] for a, b in itertools.pairwise(edges)]
+    np.testing.assert_array_equal(thin(rows, 9), np.stack([np.nanmedian(group, axis=1) for group in groups], axis=1))
 
 
 def test_layers_stand_from_bottom_to_top_and_zero_is_a_gap(tmp_path: Path) -> None:
@@ -112,6 +142,16 @@ def test_layers_stand_from_bottom_to_top_and_zero_is_a_gap(tmp_path: Path) -> No
     assert data["layers"] == ["embeddings", "layer.00", "layer.01", "head"]
     assert data["arms"]["0"]["head"] == [[1, 2], [0.5, None]]
     assert data["arms"]["0"]["loss"] == [[1, 2], [0.7, 0.6]]
+
+
+def test_a_run_that_ended_early_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
+    part = Health()
+    for seed, steps in enumerate((4, 2)):
+        frame = pd.DataFrame({"step": range(1, steps + 1), "loss": 1.0 + seed, "norm:head": 0.5})
+        part.add(0, stored(tmp_path, {"telemetry": frame}, seed=seed))
+    data = part.data()
+    assert data is not None
+    assert data["arms"]["0"]["loss"] == [[1, 2, 3, 4], [1.5, 1.5, 1, 1]]
 
 
 def test_the_transfer_matrix_counts_by_donor(tmp_path: Path) -> None:
@@ -214,17 +254,78 @@ def test_examples_that_wait_on_disk_are_the_same(filled: Fill, tmp_path: Path, m
 def test_an_example_knows_its_outcomes(filled: Fill, tmp_path: Path) -> None:
     store = filled("r", {"baseline": {}, "fgm": STRONG}, seeds=2)
     index = made(store, tmp_path / "out")
-    board, first = read(index, "board-0"), read(index, "examples-0-piece-0")[0]
+    board, piece = read(index, "board-0"), read(index, "examples-0-piece-0")
+    first = piece["texts"][0]
     assert (first["id"], first["text"], board["examples"]["texts"]) == ("text-0", "text 0", 50)
-    assert len(first["o"]) == 2 * 2 * 4
-    fooled = [row for row in first["o"] if row[3] == "s"]
+    rows = rows_of(piece, 0)
+    wanted = itertools.product(range(2), range(2), range(4))
+    assert sorted(row[:3] for row in rows) == sorted(map(list, wanted))
+    fooled = [row for row in rows if row[3] == "s"]
     assert {row[4] for row in fooled} <= {0}
+    assert {row[4] for row in rows if row[3] != "s"} == {None}
+    assert {tuple(row[5:]) for row in fooled} <= {(0.9, 0.4, 30, 10, 2, None)}
     assert first["versions"] == (["texxt 0"] if fooled else [])
     listed = read(index, "examples-0-index-0")[0]
     assert listed == ["text-0", 0, "text 0", len(fooled), 16]
-    letters = read(index, "examples-0-arm-0")
+    letters = read(index, "examples-0-letters-0")["0"]
     assert sorted(letters) == sorted(f"{attack}|{seed}" for attack in range(4) for seed in range(2))
     assert all(len(line) == 50 and set(line) <= set("sf") for line in letters.values())
+
+
+def rows_of(piece: Any, text: int) -> list[list[Any]]:
+    """[arm, seed, attack, letter, version, ...] as the page makes them."""
+    return [
+        [*head, *([column[k] if isinstance(column, list) else column for column in (list(letters), *columns)])]
+        for block, letters, *columns in piece["texts"][text]["o"]
+        for k, head in enumerate(zip(*piece["runs"][block], strict=True))
+    ]
+
+
+def test_outcomes_of_arms_are_parted_and_found_again(
+    filled: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled("r", {"baseline": {}, "fgm": STRONG, "eda": {}})
+    whole = read(made(store, tmp_path / "one"), "examples-0-letters-0")
+    monkeypatch.setattr(examples, "LETTERS_BYTES", 1)
+    index = made(store, tmp_path / "two")
+    assert read(index, "board-0")["examples"]["letters"] == [0, 1, 2]
+    assert [read(index, f"examples-0-letters-{arm}") for arm in range(3)] == [{k: whole[k]} for k in ("0", "1", "2")]
+
+
+def test_runs_that_attacked_other_texts_stand_beside_each_other(tmp_path: Path) -> None:
+    store = Store(tmp_path / "two", write=True)
+    for seed in range(2):
+        frame = attack_table(np.array([1, 0, 1, 0])).iloc[[2, 1, 0] if seed == 0 else [3, 1]]
+        told = {"id": ["text-1", "text-1", "text-9"], "version": ["clean", "attacked", "clean"]}
+        words = {"words": ['["a", "b"]', '["a", "c"]', "[]"], "scores": ["[1, 0.12345]", "[NaN, 2]", "[]"]}
+        tables = {"attack:textfooler:raw": frame, "attributions:lime": pd.DataFrame(told | words)}
+        store.write(make_record(seed=seed), tables)
+    index = made(store, tmp_path / "out")
+    piece = read(index, "examples-0-piece-0")
+    assert [text["id"] for text in piece["texts"]] == ["text-2", "text-1", "text-0", "text-3"]
+    assert [[row[:5] for row in rows_of(piece, text)] for text in range(4)] == [
+        [[0, 0, 0, "f", None]],
+        [[0, 0, 0, "s", 0], [0, 1, 0, "s", 0]],
+        [[0, 0, 0, "f", None]],
+        [[0, 1, 0, "s", 0]],
+    ]
+    assert read(index, "examples-0-letters-0") == {"0": {"0|0": "fsf", "0|1": "-s-s"}}
+    assert [row[3:] for row in read(index, "examples-0-index-0")] == [[0, 1], [2, 2], [0, 1], [1, 1]]
+    text = piece["texts"][1]
+    assert text["words"] == [["a", "b"], ["a", "c"]]
+    clean, attacked = text["a"]
+    assert clean[1:] == [["clean", "clean"], [0, 0], [[1, 0.12345]] * 2]
+    assert attacked[1:] == [["attacked", "attacked"], [1, 1], [[None, 2]] * 2]
+    assert piece["runs"][clean[0]] == [[0, 0], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("scores", ["[1, 2", "3"])
+def test_torn_attributions_are_refused_by_name(tmp_path: Path, scores: str) -> None:
+    store = Store(tmp_path / "torn", write=True)
+    stored_ = pd.DataFrame([{"id": "text-0", "words": '["a"]', "scores": scores}])
+    record = store.write(make_record(), {"attack:a:raw": attack_table(np.array([1])), "attributions:lime": stored_})
+    with pytest.raises(UserError, match=f"record '{record.spec_id}': a table is not as this suite writes it"):
+        made(store, tmp_path / "out")
 
 
 def test_tables_of_several_thousand_rows_are_read_from_parquet(tmp_path: Path) -> None:
@@ -232,7 +333,7 @@ def test_tables_of_several_thousand_rows_are_read_from_parquet(tmp_path: Path) -
     survived = np.arange(1500) % 3 > 0
     store.write(make_record(), {"attack:textfooler:calibrated": attack_table(survived)})
     index = made(store, tmp_path / "out")
-    letters = read(index, "examples-0-arm-0")["0|0"]
+    letters = read(index, "examples-0-letters-0")["0"]["0|0"]
     assert (letters.count("s"), letters.count("f")) == (500, 1000)
     assert read(index, "board-0")["examples"]["pieces"] == 2
 

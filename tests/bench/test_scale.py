@@ -265,6 +265,9 @@ def test_data_in_scripts_is_ascii_json_without_tags(value: object) -> None:
 def test_a_number_that_is_none_is_in_no_script() -> None:
     with pytest.raises(ValueError, match="JSON"):
         script.encode([math.nan])
+    assert script.encode([math.nan, -math.inf, "NaN", "\u00fc\U0001f600"], unknown=True) == (
+        '[null,null,"NaN","\\u00fc\\ud83d\\ude00"]'
+    )
 
 
 def test_json_refuses_what_is_no_number() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.extraction import ECE_BINS, equal_mass
-from bench.report.page.script import short
+from bench.report.page.script import shorts
 from bench.report.page.source import Tables, numbers
 from bench.stats import Array
 
@@ -23,9 +23,11 @@ class Reliability:
 
     def add(self, arm: int, tables: Tables) -> None:
         columns = tables.get("clean")
-        for mode, name in COLUMNS.items():
-            if name in columns and "correct" in columns:
-                self._seen[mode][arm].append(np.array([numbers(columns[name]), numbers(columns["correct"])]))
+        modes = {mode: name for mode, name in COLUMNS.items() if name in columns and "correct" in columns}
+        if modes:
+            found = numbers([columns[name] for name in (*modes.values(), "correct")])
+            for place, mode in enumerate(modes):
+                self._seen[mode][arm].append(found[[place, -1]])
 
     def data(self) -> dict[str, Any] | None:
         found = {
@@ -41,5 +43,5 @@ def bins(confidence: Array, correct: Array, count: int = ECE_BINS) -> list[list[
     confidence, correct = confidence[known], correct[known]
     if not len(confidence):
         return []
-    rows = zip(*(part.tolist() for part in equal_mass(confidence, correct, count)), strict=True)
-    return [[short(sure), short(right), size] for sure, right, size in rows]
+    sure, right, sizes = (part.tolist() for part in equal_mass(confidence, correct, count))
+    return [list(row) for row in zip(shorts(sure), shorts(right), sizes, strict=True)]

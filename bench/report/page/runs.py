@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pydantic_core
+
 from bench.board import Board
+from bench.record import Record
 from bench.report.page.script import short
 from bench.report.page.source import Tables, seed_of
 
@@ -21,15 +24,16 @@ class Runs:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._environments: dict[str, int] = {}
+        self._written: dict[bytes, int] = {}
         self._rows: list[dict[str, Any]] = []
         self._specs: dict[str, Any] = {}
 
     def add(self, arm: int, tables: Tables) -> None:
         record = tables.record
-        key = json.dumps(record.environment, sort_keys=True)
-        environment = self._environments.setdefault(key, len(self._environments))
+        environment = self._environment(record)
         seconds = [stage.seconds for stage in record.stages.values() if stage.seconds is not None]
-        self._specs.setdefault(str(arm), {k: v for k, v in record.spec.items() if k != "seed"})
+        if str(arm) not in self._specs:
+            self._specs[str(arm)] = {k: v for k, v in record.spec.items() if k != "seed"}
         self._rows.append(
             {
                 "id": record.spec_id,
@@ -44,11 +48,18 @@ class Runs:
                     [name, stage.status, stage.reason] for name, stage in record.stages.items() if stage.status != "ok"
                 ],
                 "errors": _errors(tables),
-                "summary": {
-                    name: record.summary[name] for name in SUMMARY if record.summary.get(name) not in (None, "")
-                },
+                "summary": {name: value for name in SUMMARY if (value := record.summary.get(name)) not in (None, "")},
             }
         )
+
+    def _environment(self, record: Record) -> int:
+        """Its number; equal ones whose entries stand in another order are the same."""
+        # most are equal as they stand, which the faster writer says in a tenth of the time
+        written = pydantic_core.to_json(record.environment)
+        if written not in self._written:
+            key = json.dumps(record.environment, sort_keys=True)
+            self._written[written] = self._environments.setdefault(key, len(self._environments))
+        return self._written[written]
 
     def data(self) -> dict[str, Any] | None:
         return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
@@ -12,23 +14,35 @@ from typing import Any
 import pydantic_core
 
 WHOLE = 1e15  # smaller whole numbers are printed as such
+_NO_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
-def write(folder: Path, name: str, value: Any) -> None:
-    """Writes `<folder>/<name>.js`, which hands `value` (strict JSON) to the page under its name."""
-    (folder / f"{name}.js").write_bytes(f"temper.data({encode(name)},{encode(value)});\n".encode("ascii"))
+def write(folder: Path, name: str, value: Any, *, unknown: bool = False) -> None:
+    """Writes `<folder>/<name>.js`, which hands `value` (strict JSON) to the page under its name; `unknown`: encode."""
+    text = f"temper.data({encode(name)},{encode(value, unknown=unknown)});\n"
+    (folder / f"{name}.js").write_bytes(text.encode("ascii"))
 
 
-def encode(value: Any) -> str:
-    """Strict JSON that stays text wherever a browser reads it: ASCII, and no `<` that could close or open a tag."""
+def encode(value: Any, *, unknown: bool = False) -> str:
+    """Strict JSON that stays text wherever a browser reads it: ASCII, and no `<` that could close or open a tag.
+
+    What is no finite number is null where `unknown` says so, else it raises ValueError.
+    """
     try:
-        text = pydantic_core.to_json(value, inf_nan_mode="constants").decode("utf8")
+        text = pydantic_core.to_json(value, inf_nan_mode="null" if unknown else "constants").decode("utf8")
     except ValueError:  # half a surrogate pair, which is no UTF-8
         text = ""
-    # the other one writes ASCII alone and refuses what is no number, and takes four times as long
-    if not text or not text.isascii() or "NaN" in text or "Infinity" in text:
+    # the other one refuses what is no number, and takes four times as long
+    if not text or (not unknown and ("NaN" in text or "Infinity" in text)):
         text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    if not text.isascii():
+        text = _NO_ASCII.sub(lambda found: _escaped(found[0]), text)
     return text.replace("<", "\\u003c")
+
+
+@functools.lru_cache(4096)
+def _escaped(characters: str) -> str:
+    return json.dumps(characters)[1:-1]
 
 
 def shorts(column: Sequence[Any], digits: int = 4) -> Sequence[Any]:
@@ -38,16 +52,13 @@ def shorts(column: Sequence[Any], digits: int = 4) -> Sequence[Any]:
         return column
     if not kinds <= {float, NoneType}:
         return [short(value, digits) for value in column]
-    known = [value for value in column if value is not None]
-    # printed together, as one at a time takes half as long again; what is not finite is left to `short`
-    printed = (f"%.{digits}g " * len(known) % tuple(known)).split()
-    if "nan" in printed or "inf" in printed or "-inf" in printed:
+    # printed and read together, as one at a time takes half as long again; None stays where it is
+    one = f"%.{digits}g"
+    pattern = ",".join(["null" if value is None else one for value in column])
+    text = f"[{pattern}]" % tuple([value for value in column if value is not None])
+    if "nan" in text or "inf" in text or "e+" in text:  # no JSON, or a whole number that would be a float
         return [short(value, digits) for value in column]
-    rounded = [int(x) if x.is_integer() and -WHOLE < x < WHOLE else x for x in map(float, printed)]
-    if len(known) == len(column):
-        return rounded
-    left = iter(rounded)
-    return [None if value is None else next(left) for value in column]
+    return pydantic_core.from_json(text)
 
 
 def short(value: Any, digits: int = 4) -> float | int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from bench.record import Record
 from bench.stats import Array
 from bench.store import Columns, Store
+
+# what an attack made of a text; what is none of these words is as unknown as an error
+LETTERS = {"success": "s", "failed": "f", "skipped": "k", "error": "e"}
 
 
 class Part(Protocol):
@@ -25,16 +29,34 @@ class Tables:
 
     def __init__(self, store: Store, record: Record) -> None:
         self._store, self.record = store, record
+        self._started: dict[str, list[tuple[str, Columns]]] = {}
 
     def get(self, name: str) -> Columns:
         """The columns of a table; none where the record does not have it."""
         return self._store.columns(self.record, name) if name in self.record.tables else {}
 
-    def starting(self, prefix: str) -> Iterator[tuple[str, Columns]]:
-        """(rest of the name, columns) of every table `<prefix>:<rest>`, by name."""
+    def starting(self, prefix: str) -> Sequence[tuple[str, Columns]]:
+        """(rest of the name, columns) of every table `<prefix>:<rest>`, by name; read once."""
+        if prefix not in self._started:
+            self._started[prefix] = [(rest, self.get(f"{prefix}:{rest}")) for rest in self._rests.get(prefix, ())]
+        return self._started[prefix]
+
+    @functools.cached_property
+    def attacks(self) -> list[tuple[str, Columns, str]]:
+        """(`<recipe>:<mode>`, columns, one letter of LETTERS a text) of every attack, by name."""
+        return [
+            (subject, columns, "".join([LETTERS.get(word, "e") for word in columns["status"]]))
+            for subject, columns in self.starting("attack")
+        ]
+
+    @functools.cached_property
+    def _rests(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for name in sorted(self.record.tables):
-            if name.startswith(f"{prefix}:"):
-                yield name.removeprefix(f"{prefix}:"), self.get(name)
+            prefix, colon, rest = name.partition(":")
+            if colon:
+                found.setdefault(prefix, []).append(rest)
+        return found
 
 
 def numbers(column: Sequence[Any]) -> Array:

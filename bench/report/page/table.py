@@ -9,7 +9,7 @@ from typing import Any
 from bench import judging, metrics
 from bench.board import Arm, Board
 from bench.report import sections, wording
-from bench.report.page.script import short
+from bench.report.page.script import short, shorts
 from bench.report.sections import Cell, Section
 from bench.report.shown import Shown
 from bench.stats import Interval
@@ -57,14 +57,14 @@ def content(shown: Shown) -> dict[str, Any]:
         "metrics": {name: _metric(name) for name in board.metrics},
         "arms": [_arm(arm, board) for arm in board.arms],
         "sections": [columns(section) for section in _joined([shown.tables[0], *shown.details, *_further(board)])],
-        "numbers": {name: [_numbers(arm.cells[name]) for arm in board.arms] for name in board.metrics},
+        "numbers": {name: _numbers([arm.cells[name] for arm in board.arms]) for name in board.metrics},
     }
 
 
 def columns(section: Section) -> dict[str, Any]:
     """A section by columns: heading, whether it holds words, and its cells."""
     made = [
-        {"head": head, "words": head in sections.WORDS, "cells": [_cell(row[place]) for row in section.rows]}
+        {"head": head, "words": head in sections.WORDS, "cells": _cells([row[place] for row in section.rows])}
         for place, head in enumerate(section.header)
     ]
     return {"title": section.title, "note": section.note, "columns": made}
@@ -95,12 +95,18 @@ def _joined(found: Sequence[Section]) -> list[Section]:
     return whole
 
 
-def _cell(cell: Cell) -> list[Any]:
-    """[printed, interval, number to sort by, hint], cut after the last that is known."""
-    parts: list[Any] = [cell.main, cell.rest or None, short(cell.number, 8), cell.hint or None]
-    while len(parts) > 1 and parts[-1] is None:
-        parts.pop()
-    return parts
+def _cells(column: Sequence[Cell]) -> list[list[Any]]:
+    """[printed, interval, number to sort by, hint] of each cell, cut after the last that is known."""
+    numbers = shorts([cell.number for cell in column], 8)
+    return [_cell(cell, number) for cell, number in zip(column, numbers, strict=True)]
+
+
+def _cell(cell: Cell, number: Any) -> list[Any]:
+    if cell.hint:
+        return [cell.main, cell.rest or None, number, cell.hint]
+    if number is not None:
+        return [cell.main, cell.rest or None, number]
+    return [cell.main, cell.rest] if cell.rest else [cell.main]
 
 
 def _metric(name: str) -> dict[str, Any]:
@@ -138,7 +144,9 @@ def _ineligible(arm: Arm) -> str | None:
     return ", ".join(arm.unhealthy) or None
 
 
-def _numbers(cell: Any) -> list[Any] | None:
-    if not isinstance(cell, Interval) or cell.value is None:
-        return None
-    return [short(x, 6) for x in (cell.value, cell.low, cell.high)]
+def _numbers(cells: Sequence[Any]) -> list[list[Any] | None]:
+    """[value, low, high] of each cell, None where it is unknown."""
+    known = [isinstance(cell, Interval) and cell.value is not None for cell in cells]
+    intervals = [cell for cell, is_known in zip(cells, known, strict=True) if is_known]
+    numbers = iter(shorts([x for cell in intervals for x in (cell.value, cell.low, cell.high)], 6))
+    return [[next(numbers), next(numbers), next(numbers)] if is_known else None for is_known in known]

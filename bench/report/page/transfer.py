@@ -6,7 +6,7 @@ F1.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from bench.judging import BASELINE
@@ -17,28 +17,32 @@ class Transfer:
     """Accuracy (or strict entity F1) of each victim on each donor's texts of another seed, over all ids and seeds."""
 
     def __init__(self) -> None:
-        # (recipe, donor, arm) -> [correct, all]
         self._entities = False
-        self._counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
+        # (recipe, arm) -> how often each (donor, (right, all)) was found
+        self._seen: dict[tuple[str, int], Counter[tuple[Any, tuple[int, int] | None]]] = defaultdict(Counter)
 
     def add(self, arm: int, tables: Tables) -> None:
         for recipe, columns in tables.starting("transfer"):
-            right = _counted(columns)
+            found = _counted(columns)
             self._entities |= "tp" in columns
-            for donor, one in zip(columns.get("donor") or [BASELINE] * len(right), right, strict=True):
-                if one is not None:
-                    cell = self._counts[recipe, str(donor), arm]
-                    cell[0] += one[0]
-                    cell[1] += one[1]
+            donors = columns.get("donor") or [BASELINE] * len(found)
+            self._seen[recipe, arm].update(zip(donors, found, strict=True))
 
     def data(self) -> dict[str, Any] | None:
-        if not self._counts:
+        cells: dict[tuple[str, int], dict[str, list[int]]] = {}
+        for key, seen in sorted(self._seen.items()):
+            for (donor, one), times in seen.items():
+                if one is not None:
+                    cell = cells.setdefault(key, {}).setdefault(str(donor), [0, 0])
+                    cell[0] += one[0] * times
+                    cell[1] += one[1] * times
+        if not cells:
             return None
-        donors = sorted({donor for _, donor, _ in self._counts}, key=lambda donor: (donor != BASELINE, donor))
+        names = {donor for found in cells.values() for donor in found}
+        donors = sorted(names, key=lambda donor: (donor != BASELINE, donor))
         recipes: dict[str, dict[str, list[list[int] | None]]] = {}
-        for recipe, donor, arm in sorted(self._counts):
-            row = recipes.setdefault(recipe, {}).setdefault(str(arm), [None] * len(donors))
-            row[donors.index(donor)] = self._counts[recipe, donor, arm]
+        for (recipe, arm), found in cells.items():
+            recipes.setdefault(recipe, {})[str(arm)] = [found.get(donor) for donor in donors]
         return {"donors": donors, "recipes": recipes, "entities": self._entities}
 
 

@@ -87,8 +87,8 @@ def finish(
 def write_board(data: Path, name: str, shown: Shown, records: Iterable[tuple[int, Record]], store: Store) -> None:
     """Writes all files of a board but its history, `<part>-<name>.js` and more; each record is looked at once.
 
-    `records`: (place of its arm, record) of all records of the board; `store` has their tables. Raises UserError when a
-    table is not as it should be, and OSError.
+    `records`: (place of its arm, record) of all records of the board, arm by arm; `store` has their tables. Raises
+    UserError when a table is not as it should be, and OSError.
     """
     board = shown.board
     examples = Examples(data, name, sum(len(arm.records) for arm in board.arms))
@@ -116,10 +116,11 @@ def write_board(data: Path, name: str, shown: Shown, records: Iterable[tuple[int
 
 def _settle(building: Path, folder: Path) -> Path:
     """Renames the finished folder after its content; an equal one that is already there stays."""
-    place = folder / f"page-{digest(building)}"
+    made = digest(building)
+    place = folder / f"page-{made}"
     building.chmod(0o777 & ~_umask())
     if place.exists():
-        if digest(place) == digest(building):
+        if digest(place) == made:
             return place
         shutil.rmtree(place)
     building.rename(place)

@@ -45,6 +45,23 @@ const shown = marked =>
     return kind === "same" ? text : [temper.el(kind, {}, bare), text.slice(bare.length) || (kind === "del" ? " " : "")];
   });
 
+// rows [arm, seed, attack or explainer, cell, ...] of a text's columns, by seed and name as their records have them
+const rowsOf = (runs, blocks, names) =>
+  blocks
+    .flatMap(([block, ...columns]) => {
+      const [arms, seeds, which] = runs[block];
+      return arms.map((arm, k) => [
+        arm,
+        seeds[k],
+        which[k],
+        ...columns.map(column => (Array.isArray(column) ? column[k] : column)),
+      ]);
+    })
+    .sort(([, s, a], [, t, b]) => s - t || (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
+// a number to so many digits, a whole one as it is; what is none is unknown
+const rounded = (value, digits) =>
+  typeof value !== "number" ? null : Number.isInteger(value) ? value : Number(value.toPrecision(digits));
+
 temper.example = async (root, board, state, file, index) => {
   const cut = board.examples,
     place = index.places.get(state.id),
@@ -57,7 +74,7 @@ temper.example = async (root, board, state, file, index) => {
     return;
   }
   const piece = await temper.load(`examples-${file}-piece-${Math.floor(place / cut.per_piece)}`),
-    example = piece[place % cut.per_piece];
+    example = piece.texts[place % cut.per_piece];
   const attack = cut.attacks.includes(state.attack) ? state.attack : cut.attacks[0],
     which = cut.attacks.indexOf(attack);
   const step = (to, text) =>
@@ -97,7 +114,10 @@ temper.example = async (root, board, state, file, index) => {
       ),
     ),
   );
-  const rows = example.o.filter(row => row[2] === which),
+  // one letter a run
+  const letters = example.o.map(([block, line, ...columns]) => [block, [...line], ...columns]),
+    rows = rowsOf(piece.runs, letters, cut.attacks).filter(row => row[2] === which),
+    explained = [example.x, example.a].map(blocks => rowsOf(piece.runs, blocks, cut.explainers)),
     arms = board.arms.map((_, arm) => arm).filter(arm => rows.some(row => row[0] === arm));
   const size = 25,
     pages = Math.max(1, Math.ceil(arms.length / size)),
@@ -127,7 +147,7 @@ temper.example = async (root, board, state, file, index) => {
           example,
           rows.filter(row => row[0] === arm),
         ),
-        explanations(cut, example, arm),
+        explanations(cut, example, explained, arm),
       ),
     ),
     temper.pager(now, pages, next => temper.go({ page: next || null })) || "",
@@ -143,8 +163,10 @@ function outcomes(example, rows) {
   return [...groups.values()].map(same => {
     const [, , , letter, version, , , , , , error] = same[0],
       perturbed = version === null ? null : example.versions[version];
-    const cost = row =>
-      `seed ${row[1]}: p(label) ${temper.number(row[5], 2)}${row[6] === null ? "" : ` → ${temper.number(row[6], 2)}`}, ${row[7] === null ? "— queries" : temper.plural(row[7], "query", "queries")}${row[9] === null ? "" : `, ${row[9]} of ${temper.plural(row[8], "word")} changed`}`;
+    const cost = row => {
+      const [before, after, queries, words, changed] = row.slice(5, 10).map(value => rounded(value, 4));
+      return `seed ${row[1]}: p(label) ${temper.number(before, 2)}${after === null ? "" : ` → ${temper.number(after, 2)}`}, ${queries === null ? "— queries" : temper.plural(queries, "query", "queries")}${changed === null ? "" : `, ${changed} of ${temper.plural(words, "word")} changed`}`;
+    };
     return temper.el(
       "div",
       { class: `outcome ${letter}` },
@@ -159,9 +181,8 @@ function outcomes(example, rows) {
     );
   });
 }
-function explanations(cut, example, arm) {
-  const scores = example.x.filter(row => row[0] === arm),
-    strips = example.a.filter(row => row[0] === arm);
+function explanations(cut, example, explained, arm) {
+  const [scores, strips] = explained.map(rows => rows.filter(row => row[0] === arm));
   if (!scores.length && !strips.length) return null;
   const lines = cut.explainers
     .map((name, which) => [name, scores.filter(row => row[2] === which)])
@@ -170,8 +191,12 @@ function explanations(cut, example, arm) {
     "details",
     { class: "twin", open: strips.length > 0 },
     temper.el("summary", {}, strips.length ? "Attributions" : "Faithfulness of the explanations"),
-    strips.map(([, seed, which, version, tokens, values]) =>
-      strip(`${cut.explainers[which]}, seed ${seed}${version === "clean" ? "" : `, ${version}`}`, tokens, values),
+    strips.map(([, seed, which, version, words, values]) =>
+      strip(
+        `${cut.explainers[which]}, seed ${seed}${version === "clean" ? "" : `, ${version}`}`,
+        example.words[words],
+        values.map(value => rounded(value, 3)),
+      ),
     ),
     lines.length
       ? temper.table(

@@ -39,9 +39,10 @@ temper.views.examples = {
     async function had(label, wanted) {
       const place = board.arms.findIndex(one => one.label === label);
       if (place < 0 || !wanted) return null;
-      const letters = await temper.load(`examples-${file}-arm-${place}`).catch(() => ({})),
+      const part = cut.letters.filter(first => first <= place).length - 1,
+        letters = await temper.load(`examples-${file}-letters-${part}`),
         number_of = attack ? String(cut.attacks.indexOf(attack)) : null;
-      const lines = Object.entries(letters)
+      const lines = Object.entries(letters[place] || {})
         .filter(([key]) => number_of === null || key.split("|")[0] === number_of)
         .map(([, line]) => line);
       return at => lines.some(line => line[at] === wanted);
