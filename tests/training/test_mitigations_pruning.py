@@ -121,36 +121,38 @@ def test_movement_scores_by_hand_over_two_steps():
 
     def step(x: tuple[float, float]) -> None:
         descent.zero_grad()
+        holder.gradient.zero_()
         layer(torch.tensor([x])).sum().backward()
         descent.step()
 
     step((1.0, 2.0))
-    # S = -(1 * 3, 2 * -4); both weights move: 3 - 0.5 * 1, -4 - 0.5 * 2
-    assert holder.scores.tolist() == [[-3.0, 8.0]]
+    # dL/dS = (1 * 3, 2 * -4); both weights move: 3 - 0.5 * 1, -4 - 0.5 * 2
+    assert holder.gradient.tolist() == [[3.0, -8.0]]
     assert weight.tolist() == [[2.5, -5.0]]
+    # Adam's first step is one rate along the sign
+    holder.descend(1, 0.1)
+    assert torch.allclose(holder.scores, torch.tensor([[-0.1, 0.1]]))
+    assert not holder.gradient.any()
     holder.mask.copy_(_gradual.keep_largest(holder.scores, 0.5))
     assert layer.weight.tolist() == [[0.0, -5.0]]
     step((-4.0, 1.0))
-    # the masked weight stands still, but its score moves on with the gradient it would have had: -3 + 4 * 2.5
-    assert holder.scores.tolist() == [[7.0, 13.0]]
+    # the masked weight stands still, but its score has the gradient it would have had, -4 * 2.5
+    assert holder.gradient.tolist() == [[-10.0, -5.0]]
     assert weight.tolist() == [[2.5, -5.5]]
-    step((-4.0, 1.0))
-    # 7 + 4 * 2.5, 13 + 5.5: still behind; then the second falls and the first comes back
-    assert holder.scores.tolist() == [[17.0, 18.5]]
-    step((0.0, -1.0))
-    assert holder.scores.tolist() == [[17.0, 18.5 - 6.0]]
+    holder.scores.copy_(torch.tensor([[0.2, 0.1]]))
     holder.mask.copy_(_gradual.keep_largest(holder.scores, 0.5))
     assert layer.weight.tolist() == [[2.5, 0.0]]
 
 
-def test_movement_scores_in_training_are_those_of_the_masked_model(make_context, sentiment_task):
+def test_movement_scores_in_training_descend_with_adam_along_the_masked_model(make_context, sentiment_task):
     classifier, context = make_context(sentiment_task(train=32), epochs=1)
     without_dropout(classifier.module)
     plain = copy.deepcopy(classifier.module)
     session = Session(classifier, stack_of("movement_pruning", start=0.0, end=0.5), context)
     held = dict(zip(blocks(plain), _pruning.masked(session.state.module), strict=True))
     expected = {name: torch.zeros_like(weight) for name, (weight, _) in held.items()}
-    for batch in itertools.islice(session.batches(), 2):
+    adam = torch.optim.Adam(expected.values())
+    for batch in itertools.islice(session.batches(), 3):
         with torch.no_grad():
             current = dict(session.state.module.named_parameters())
             for name, parameter in plain.named_parameters():
@@ -161,11 +163,25 @@ def test_movement_scores_in_training_are_those_of_the_masked_model(make_context,
         loss = plain(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels).loss
         gradients = torch.autograd.grad(loss, [plain.get_parameter(name) for name in held])
         for (name, (weight, _)), gradient in zip(held.items(), gradients, strict=True):
-            expected[name] -= gradient * weight.detach()
+            expected[name].grad = gradient * weight.detach()
         session.step(batch)
+        adam.param_groups[0]["lr"] = session.state.optimizer.param_groups[0]["lr"]
+        adam.step()
     for name, (_, holder) in held.items():
-        assert torch.allclose(holder.scores, expected[name], atol=1e-7)
+        # where a gradient is a rounding error Adam makes a step of it
+        close = torch.isclose(holder.scores, expected[name], rtol=1e-2, atol=1e-5)
+        assert close.float().mean() > 0.99
         assert torch.equal(holder.mask, _gradual.keep_largest(holder.scores, 0.5))
+
+
+def test_a_steady_movement_ranks_above_a_loud_one():
+    holder = movement_pruning.Scored(torch.ones(1, 2))
+    for step in range(1, 22):
+        holder.gradient.copy_(torch.tensor([[-1.0, 1000.0 * (-1) ** step]]))
+        holder.descend(step, 0.01)
+    steady, loud = holder.scores[0].tolist()
+    assert steady == pytest.approx(0.21, rel=1e-3)
+    assert loud < 0.5 * steady  # the plain sums are 21 and 1000
 
 
 @pytest.mark.parametrize("width", [4, 8, 11])

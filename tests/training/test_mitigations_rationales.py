@@ -197,6 +197,23 @@ def test_rationale_penalty_agrees_with_finite_differences(kind, trained_session,
     assert value(found) == pytest.approx(total / pieces, rel=1e-4)
 
 
+def test_taggers_have_a_weight_of_their_own(trained_session, tagging_task):
+    session, batch = trained_session("rationale_loss", task=tagging_task, weight=7.0, tagging_weight=0.5)
+    state = session.state
+    state.module.eval()
+    point = state.embed(batch).detach().requires_grad_()
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        plain = Stack([]).loss(state, batch.with_embeddings(point))
+        expected = plain.loss + 0.5 * rationale_loss.penalty(plain.logits, point, batch)
+    assert value(expected) > value(plain.loss) + 1e-4
+    assert value(session.stack.loss(state, batch).loss) == pytest.approx(value(expected), rel=1e-5)
+
+
+def test_the_default_weight_of_taggers_is_one_at_which_they_learn():
+    # at 1 the penalty's shortest way down is to answer O everywhere
+    assert 0 < rationale_loss.Config().tagging_weight <= 0.02
+
+
 # expected gradients
 
 

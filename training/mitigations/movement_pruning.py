@@ -5,16 +5,22 @@ version: the model computes with W' = W * M, M = 1 on the top v of the scores S,
 straight-through gradient, also for masked weights, which can come back. v falls with the cubic schedule of Zhu and
 Gupta 2017, arXiv 1710.01878, to 1 - sparsity. A masked weight itself gets no gradient.
 
-eta scales all scores alike and only their order counts, so there is no setting for it. Deviations: the authors' code
-trains S with AdamW at 1e-2, here S is the plain sum of the equation; they freeze the embeddings, here they learn; no
-distillation. Each weight matrix of the encoder blocks is ranked by itself; embeddings, layer norms, biases, pooler and
-head are left out. S costs one more copy of those weights. The checkpoint is a plain model with zeros in it. Beside
-'ema' and its like, which average weights at the end, name this one last. In a short training it is behind magnitude
-pruning: 0.67 against 0.75 on validation (2,000 movie_reviews, BERT-tiny, half of the weights, the best of three rates).
+S descends with Adam, as in the authors' code. Its eta follows the learning rate's schedule; as a factor on all scores
+eta changes no order, so there is no setting for it. Plain descent prunes first what changes the loss most: on
+ner_finance (BERT-tiny, 102 steps) that left the class frequencies and no entity, where masks drawn at random leave an
+F1 of 0.68. Adam ranks by how steadily a weight moves; pruning starts later than in `magnitude_pruning`, to have steps
+to judge by.
+
+Deviations: gradients of S are not clipped; the authors freeze the embeddings, here they learn; no distillation. Each
+weight matrix of the encoder blocks is ranked by itself; embeddings, layer norms, biases, pooler and head are left out.
+S costs four more copies of those weights. The checkpoint is a plain model with zeros in it. Beside 'ema' and its like,
+which average weights at the end, name this one last. In so short a training it stays behind magnitude pruning: entity
+F1 0.48 (3 seeds) against 0.69 (1 seed) on validation of ner_finance, half of the weights, rate 1e-3.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,31 +30,62 @@ from training.mitigations import _gradual, _pruning
 
 FAMILY = "efficiency"
 SOURCE = "Sanh et al. 2020, arXiv 2005.07683"
-VERSION = 1
+VERSION = 2
 TASKS = ("classification", "tagging")
-Config = _gradual.Gradual
+BETAS, TINY = (0.9, 0.999), 1e-8  # Adam's defaults
+
+
+@dataclass(frozen=True)
+class Config:
+    sparsity: float = 0.5
+    """s, the share of zeros in each matrix at the end, 0 < s < 1; the suite's, untuned."""
+    start: float = 0.3
+    """Share of the steps before the first pruning, 0 <= start < end; the suite's: at 0.1 NER found no entity."""
+    end: float = 0.9
+    """Share of the steps after which s is reached, start < end <= 1; the suite's, untuned."""
+
+    def __post_init__(self) -> None:
+        self.schedule()
+
+    def schedule(self) -> _gradual.Gradual:
+        """Raises ValueError for settings that make no schedule."""
+        return _gradual.Gradual(self.sparsity, self.start, self.end)
 
 
 class Scored(torch.nn.Module):
-    """W -> W * M, and every backward pass through it adds to the scores."""
+    """W -> W * M, and every backward pass through it adds to the gradient of the scores."""
 
     mask: torch.Tensor
     scores: torch.Tensor
+    gradient: torch.Tensor
+    mean: torch.Tensor
+    square: torch.Tensor
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
-        self.register_buffer("scores", torch.zeros_like(weight))
+        for name in ("scores", "gradient", "mean", "square"):
+            self.register_buffer(name, torch.zeros_like(weight))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         used = weight * self.mask
         if used.requires_grad:
             held = weight.detach()
-            used.register_hook(lambda gradient: self._move(gradient, held))
+            used.register_hook(lambda gradient: self._collect(gradient, held))
         return used
 
-    def _move(self, gradient: torch.Tensor, weight: torch.Tensor) -> None:
-        self.scores.sub_(gradient.detach() * weight)
+    def _collect(self, gradient: torch.Tensor, weight: torch.Tensor) -> None:
+        self.gradient.add_(gradient.detach() * weight)
+
+    @torch.no_grad()
+    def descend(self, step: int, rate: float) -> None:
+        """Step number `step` (from 1) of Adam on the scores, with what was collected since the last one."""
+        first, second = BETAS
+        self.mean.lerp_(self.gradient, 1 - first)
+        self.square.lerp_(self.gradient.square(), 1 - second)
+        size = (self.square / (1 - second**step)).sqrt_().add_(TINY)
+        self.scores.sub_(rate / (1 - first**step) * self.mean / size)
+        self.gradient.zero_()
 
 
 def _rank(weight: torch.Tensor, holder: Any) -> torch.Tensor:
@@ -60,8 +97,11 @@ def prepare_model(module: torch.nn.Module, context: Context, config: Config) -> 
 
 
 def after_step(state: State, config: Config) -> None:
-    _gradual.renew(state, "movement_pruning", config, _rank)
+    rate = state.optimizer.param_groups[0]["lr"]
+    for _, holder in _pruning.masked(state.module):
+        holder.descend(state.step + 1, rate)
+    _gradual.renew(state, "movement_pruning", config.schedule(), _rank)
 
 
 def after_training(module: torch.nn.Module, state: State, config: Config) -> torch.nn.Module:
-    return _gradual.finish(module, config, _rank)
+    return _gradual.finish(module, config.schedule(), _rank)

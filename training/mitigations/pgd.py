@@ -6,9 +6,10 @@ e + d and P the projection onto the L2 ball of radius epsilon. Norms are taken o
 
 Deviations: the paper perturbs images within a maximum norm; here d shifts the word embeddings, special tokens and
 padding stay, and the start is d = U(-1, 1) * epsilon / sqrt(n) over the n shifted numbers, inside the ball. The clean
-loss is not part of the objective, as in the paper. Radius and step are the suite's and were not tuned: the radius is
-the one at which `fgm` still learnt on BERT-tiny, whose word embeddings have a mean norm of 0.68. Dropout is drawn
-anew in every pass. K + 1 forward passes a step; the K ascent passes go back to the embeddings only.
+loss is not part of the objective, as in the paper, so that the radius must be smaller than in `fgm`, which also trains
+on the clean text: on movie_reviews (BERT-tiny, word embeddings of a mean norm of 0.68, rate 3e-4) 0.1 stayed at 0.55
+on validation, chance; 0.05 reached 0.78. The step is half the radius, the suite's. Dropout is drawn anew in every pass.
+K + 1 forward passes a step; the K ascent passes go back to the embeddings only.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from training.mitigations._embedding_ball import check_lengths, check_steps, pro
 FAMILY = "adversarial"
 SOURCE = "Madry et al. 2018, arXiv 1706.06083"
 PASSES = (4, 4)
-VERSION = 1
+VERSION = 2
 TASKS = ("classification", "tagging")
 
 
 @dataclass(frozen=True)
 class Config:
-    epsilon: float = 0.1
-    """Radius of the ball, an L2 norm over one sequence's embeddings, > 0."""
-    step_size: float = 0.05
+    epsilon: float = 0.05
+    """Radius of the ball, an L2 norm over one sequence's embeddings, > 0; the larger of 0.1 and 0.05 that learnt."""
+    step_size: float = 0.025
     """Length alpha of one ascent step, > 0; in the unit of epsilon."""
     steps: int = 3
     """Ascent steps K, 1..50."""

@@ -8,7 +8,8 @@ of EMNLP 2022, study such losses for language models.
 
 Deviations: the penalty is the mean over those pieces of the batch, not a sum, and there is no L2 term beside AdamW's
 weight decay. For tagging sum_k log p_k is averaged over the labelled entity pieces of a sentence, so that entities are
-read off their own words. Where data bring no rationales, pseudo-rationales stand in (training/mitigations/
+read off their own words, and lambda is `tagging_weight`: at 1 a tagger finds no entity (ner_finance, BERT-tiny, 102
+steps). Where data bring no rationales, pseudo-rationales stand in (training/mitigations/
 _rationales.py, resource `vader-lexicon`).
 
 The slope of sum_k log p_k also vanishes where all classes are equally likely, so the penalty buys part of its fall with
@@ -31,7 +32,7 @@ from training.task import Example
 FAMILY = "interpretability"
 SOURCE = "Ross et al. 2017, arXiv 1703.03717"
 PASSES = (1, 2)
-VERSION = 1
+VERSION = 2
 TASKS = ("classification", "tagging")
 TRAINED_ON_EXPLAINERS = ("saliency_l2", "input_x_gradient", "smooth_grad")
 USES = ("training/resources.lock",)
@@ -43,8 +44,13 @@ class Config:
     """lambda >= 0, the weight of the penalty; of 0.01, 0.1, 1 and 10 the smallest that took 99 % of it away on
     movie_reviews (BERT-tiny, 250 steps), at no loss of validation accuracy."""
 
+    tagging_weight: float = 0.02
+    """The same for tagging; at it 3 seeds of 3 still learnt ner_finance (entity F1 on validation about 0.6) and 96 % or
+    more of the penalty was gone, at 0.08 one seed of three found no entity."""
+
     def __post_init__(self) -> None:
         _rationales.check_weight(self.weight)
+        _rationales.check_weight(self.tagging_weight)
 
 
 def prepare_data(examples: Sequence[Example], context: Context, config: Config) -> Sequence[Example]:
@@ -59,7 +65,8 @@ def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output
     shift = torch.zeros_like(embeddings, requires_grad=True)
     with sdpa_kernel(SDPBackend.MATH):
         output = forward(batch.with_embeddings(embeddings + shift))
-    return Output(output.loss + config.weight * penalty(output.logits, shift, batch), output.logits)
+    weight = config.weight if batch.labels.ndim == 1 else config.tagging_weight
+    return Output(output.loss + weight * penalty(output.logits, shift, batch), output.logits)
 
 
 def penalty(logits: torch.Tensor, embeddings: torch.Tensor, batch: Batch) -> torch.Tensor:
