@@ -34,7 +34,7 @@ from bench.reading import Held, Read, each, partitions, read
 from bench.record import Record
 from bench.robustness import masking
 from bench.stats import Difference, Interval
-from bench.store import Store, write_atomic
+from bench.store import Store, write_parts
 from training.errors import UserError
 
 TIMINGS = ("step_time_ratio", "tokens_per_second", "samples_per_second", "peak_memory_ratio", "train_seconds")
@@ -231,18 +231,21 @@ def write(records: Store | list[Board], out_dir: Path | str) -> list[Path]:
     from bench.report import formats
 
     boards = build(records) if isinstance(records, Store) else records
-    return save(formats.render(boards).items(), out_dir)
+    return save(((suffix, [text.encode()]) for suffix, text in formats.render(boards).items()), out_dir)
 
 
-def save(texts: Iterable[tuple[str, str]], out_dir: Path | str) -> list[Path]:
-    """Writes `leaderboard.<suffix>` for each (suffix, text). Raises UserError when the folder cannot be written to."""
+def save(texts: Iterable[tuple[str, Iterable[bytes]]], out_dir: Path | str) -> list[Path]:
+    """Writes `leaderboard.<suffix>` for each (suffix, parts of its text in UTF-8).
+
+    Raises UserError when the folder cannot be written to.
+    """
     folder = Path(out_dir)
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts:
+        for suffix, parts in texts:
             paths.append(folder / f"leaderboard.{suffix}")
-            write_atomic(paths[-1], text.encode("utf8"))
+            write_parts(paths[-1], parts)
     except OSError as error:
         raise UserError(f"cannot write to '{folder}' ({error.strerror}); choose another folder with --out.") from error
     return paths

@@ -9,6 +9,7 @@ import csv
 import functools
 import io
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def render(boards: Sequence[Board]) -> dict[str, str]:
     """File suffix -> text."""
-    return dict(assembled(boards, [pieces(shown_of(board)) for board in boards]))
+    made = [pieces(shown_of(board)) for board in boards]
+    return {suffix: whole(boards, [one[suffix] for one in made]) for suffix, (_, whole) in FORMATS.items()}
 
 
 def pieces(shown: Shown) -> dict[str, str]:
@@ -37,10 +39,12 @@ def pieces(shown: Shown) -> dict[str, str]:
     return {suffix: piece(shown) for suffix, (piece, _) in FORMATS.items()}
 
 
-def assembled(boards: Sequence[Board], made: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """(File suffix, text) from the pieces of the boards in their order; one at a time, as they can be 200 MB each."""
+def framed(boards: Sequence[Board]) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """(File suffix, what stands before, between and after the pieces of the boards), for at least one board."""
+    gap = secrets.token_hex(16)  # in no text of a record
     for suffix, (_, whole) in FORMATS.items():
-        yield suffix, whole(boards, [one[suffix] for one in made])
+        before, between, after = whole(boards, [gap, gap]).split(gap)
+        yield suffix, (before, between, after)
 
 
 def markdown(boards: Sequence[Board]) -> str:

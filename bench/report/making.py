@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Piece:
-    """A board, the name in its page files' names, and what it contributes to each file of the leaderboard."""
+    """A board and the name in the names of its files: those of the page, and its pieces of the leaderboard's."""
 
     board: Board
     name: str
-    texts: Mapping[str, str]
 
 
 def make(store: Store, folder: Path, workers: int | None = None) -> Made:
@@ -54,11 +54,13 @@ def make(store: Store, folder: Path, workers: int | None = None) -> Made:
     try:
         building = write.begin(folder)
         try:
-            pieces = _pieces(store, building / write.DATA, workers)
-            boards = [piece.board for piece in pieces]
+            # named as what write.finish clears away, should this process be killed
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".page-", suffix=".tmp") as texts:
+                pieces = _pieces(store, building / write.DATA, Path(texts), workers)
+                boards, names = [piece.board for piece in pieces], [piece.name for piece in pieces]
+                leaderboard.save(_assembled(boards, names, Path(texts)), folder)
             lines = releases.history(store.folder, boards)
-            leaderboard.save(formats.assembled(boards, [piece.texts for piece in pieces]), folder)
-            page = write.finish(building, folder, boards, [piece.name for piece in pieces], lines)
+            page = write.finish(building, folder, boards, names, lines)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
@@ -66,18 +68,36 @@ def make(store: Store, folder: Path, workers: int | None = None) -> Made:
     return Made(boards, lines, page)
 
 
-def _pieces(store: Store, data: Path, workers: int | None) -> list[Piece]:
+def _assembled(boards: Sequence[Board], names: Sequence[str], texts: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """(File suffix, parts of its text), the pieces from their files: together they can have hundreds of megabytes."""
+    if not boards:
+        yield from ((suffix, [text.encode()]) for suffix, text in formats.render([]).items())
+        return
+    for suffix, frame in formats.framed(boards):
+        yield suffix, _parts(frame, [texts / f"{name}.{suffix}" for name in names])
+
+
+def _parts(frame: tuple[str, str, str], files: Sequence[Path]) -> Iterator[bytes]:
+    space, between, after = frame
+    for file in files:
+        yield space.encode()
+        yield file.read_bytes()
+        space = between
+    yield after.encode()
+
+
+def _pieces(store: Store, data: Path, texts: Path, workers: int | None) -> list[Piece]:
     """The pieces of every board, in the order of the boards."""
     ids = store.ids()
     parts = list(enumerate(reading.partitions(ids)))
-    made = list(reading.each(functools.partial(_of_part, store.folder, data), parts, len(ids), workers))
+    made = list(reading.each(functools.partial(_of_part, store.folder, data, texts), parts, len(ids), workers))
     if leaderboard.torn([piece.board for piece in part] for part in made):
         write.clear(data)
-        made = [_of_part(store.folder, data, (0, ids))]
+        made = [_of_part(store.folder, data, texts, (0, ids))]
     return sorted((piece for part in made for piece in part), key=lambda piece: leaderboard.order(piece.board))
 
 
-def _of_part(folder: Path, data: Path, numbered: tuple[int, list[str]]) -> list[Piece]:
+def _of_part(folder: Path, data: Path, texts: Path, numbered: tuple[int, list[str]]) -> list[Piece]:
     number, ids = numbered
     store, held = Store(folder), reading.Held()
     pieces = []
@@ -85,7 +105,9 @@ def _of_part(folder: Path, data: Path, numbered: tuple[int, list[str]]) -> list[
         name = f"{number}-{place}" if place else str(number)
         shown = shown_of(board)
         write.write_board(data, name, shown, _again(board, store, held), store)
-        pieces.append(Piece(board, name, formats.pieces(shown)))
+        for suffix, text in formats.pieces(shown).items():
+            (texts / f"{name}.{suffix}").write_bytes(text.encode())
+        pieces.append(Piece(board, name))
         for arm in board.arms:  # many small arrays, which take half as long to send as all the rest
             arm.values = {}
     return pieces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -29,16 +30,18 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15
 BETWEEN = 2  # columns between two of a table: the padding and the box's blank line
-MOST = 10  # boards; nobody scrolls through more
+MOST, MOST_ARMS = 10, 300  # boards, and arms of them together; nobody scrolls through more
 Row = tuple[str, list[Cell]]
 
 
 def show(boards: Sequence[Board], console: Console) -> None:
     """Prints the verdict and the headline numbers of each board, then how to read them and what must be said.
 
-    Of more than `MOST` boards the first ones.
+    Of many boards (`MOST`, `MOST_ARMS`) the first ones, and always one.
     """
-    for board in boards[:MOST]:
+    arms = itertools.accumulate(len(board.arms) for board in boards)
+    shown = max(1, sum(count <= MOST_ARMS for count in itertools.islice(arms, MOST)))
+    for board in boards[:shown]:
         console.print(Text(board.name, style="bold"))
         console.print(Text(wording.caption(board)))
         console.print(verdict(board, console.width))
@@ -48,8 +51,9 @@ def show(boards: Sequence[Board], console: Console) -> None:
             console.print(part)
         console.print(_listed("-", [*wording.legend(board, "ranks, best-worst"), wording.sources(board)], style="dim"))
         console.print()
-    if len(boards) > MOST:
-        console.print(Text(f"{len(boards) - MOST} more boards are in leaderboard.md and on the page"))
+    if len(boards) > shown:
+        more = "1 more board is" if len(boards) == shown + 1 else f"{len(boards) - shown} more boards are"
+        console.print(Text(f"{more} in leaderboard.md and on the page"))
     if not boards:
         console.print(Text(EMPTY))
 
