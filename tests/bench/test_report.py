@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
 import io
 import json
@@ -196,6 +197,31 @@ def test_a_narrow_terminal_gets_several_tables_and_a_wide_one_intervals(filled: 
     cell = sections.measured(arm(board, "eda").cells["aua_calibrated:textfooler"], "share")
     assert cell.rest in drawn[200]
     assert cell.rest not in drawn[80]
+
+
+@pytest.mark.parametrize(
+    ("arms", "boards", "said"),
+    [
+        (300, 10, ""),
+        (14, 10, "1 more board is in leaderboard.md"),
+        (1, 10, "2 more boards are in leaderboard.md"),
+        (300, 1, "2 more boards are in leaderboard.md"),
+    ],
+)
+def test_of_many_boards_the_terminal_shows_the_first_and_says_so(
+    filled: Fill, monkeypatch: pytest.MonkeyPatch, arms: int, boards: int, said: str
+) -> None:
+    (board,) = leaderboard.build(filled("r", SIX))
+    three = [dataclasses.replace(board, task=f"task_{number}") for number in range(3)]
+    monkeypatch.setattr(terminal, "MOST_ARMS", arms)
+    monkeypatch.setattr(terminal, "MOST", boards)
+    console = Console(file=io.StringIO(), width=120)
+    leaderboard.show(three, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = [name for name in ("task_0", "task_1", "task_2") if f"\n{name} / " in f"\n{text}"]
+    assert len(shown) == {"": 3, "1": 2, "2": 1}[said[:1]]
+    assert said in text
+    assert ("more board" in text) == bool(said)
 
 
 def test_what_is_unknown_is_a_dash_on_the_terminal(filled: Fill) -> None:
