@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+
+import pydantic_core
 
 from bench.board import Arm, Board
 from bench.report import budget, cards, interactions, matrix, sections
@@ -52,5 +54,13 @@ def _exact(arm: Arm) -> dict[str, str]:
     known = {name: cell for name, cell in arm.cells.items() if isinstance(cell, Interval)}
     numbers = list(map(operator.attrgetter(*INTERVAL), known.values()))
     # encoded as one, which takes a third of the time
-    texts = json.dumps(numbers, allow_nan=False, separators=(",", ":"))[2:-2].split("],[")
-    return dict(zip(known, texts, strict=False))
+    return dict(zip(known, _json(numbers)[2:-2].split("],["), strict=False))
+
+
+def _json(numbers: Sequence[Sequence[float | None]]) -> str:
+    """As json.dumps. Raises ValueError for what is no finite number."""
+    text = pydantic_core.to_json(numbers, inf_nan_mode="constants").decode("ascii")
+    # a tenth of the time, and the same digits, but for numbers with an exponent (in Python below 0.0001) and NaN
+    if any(sign in text for sign in ("e", "0.0000", "N", "I")):
+        return json.dumps(numbers, allow_nan=False, separators=(",", ":"))
+    return text
