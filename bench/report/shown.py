@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import pydantic_core
 
 from bench.board import Arm, Board
-from bench.report import budget, cards, interactions, matrix, sections
+from bench.report import budget, cards, interactions, matrix, sections, wording
 from bench.report.sections import Section
 from bench.stats import Interval
 
@@ -23,8 +23,8 @@ EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
 class Shown:
     """A board with its tables, the verdict first, those of them that hold its metrics, and its transfer matrix.
 
-    Of each arm its card and `exact`: full name -> the fields of its interval as in JSON, with commas between them; what
-    is missing is not there.
+    `legend` and `remarks` are wording's. Of each arm its card and `exact`: full name -> the fields of its interval as in
+    JSON, with commas between them; what is missing is not there.
     """
 
     board: Board
@@ -32,6 +32,8 @@ class Shown:
     details: tuple[Section, ...]
     transfers: matrix.Numbers
     cards: tuple[cards.Card, ...]
+    legend: tuple[str, ...]
+    remarks: tuple[str, ...]
     exact: tuple[Exact, ...]
 
 
@@ -47,7 +49,8 @@ def shown_of(board: Board) -> Shown:
         *matrix.matrices(board, transfers),
         *cards.tables(board, written),
     )
-    return Shown(board, tables, details, transfers, written, tuple(map(_exact, board.arms)))
+    said = tuple(wording.legend(board)), tuple(wording.remarks(board))
+    return Shown(board, tables, details, transfers, written, *said, tuple(map(_exact, board.arms)))
 
 
 def _exact(arm: Arm) -> dict[str, str]:
