@@ -23,8 +23,8 @@ EMPTY = "No records yet: `temper run --tier smoke` makes the first ones."
 class Shown:
     """A board with its tables, the verdict first, those of them that hold its metrics, and its transfer matrix.
 
-    `legend` and `remarks` are wording's. Of each arm its card and `exact`: full name -> the fields of its interval as in
-    JSON, with commas between them; what is missing is not there.
+    `legend` and `remarks` are wording's. Of each arm its card and `exact`: full name -> the fields of its interval as
+    in JSON, with commas between them; what is missing is not there.
     """
 
     board: Board

@@ -50,7 +50,7 @@ def _flat(columns: Sequence[Sequence[Any]], width: int) -> Sequence[Any]:
     if any(len(column) != width for column in columns):
         raise ValueError("columns of one table are of unequal length")
     if isinstance(columns[0], str):
-        return "".join(columns)
+        return "".join(map(str, columns))
     cells: list[Any] = []
     for column in columns:
         cells += column
