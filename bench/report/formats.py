@@ -56,7 +56,7 @@ def _md_piece(shown: Shown) -> str:
     board, (verdict, *details) = shown.board, shown.tables
     lines = [f"## {_md(board.name)}", "", _md(wording.caption(board)), ""]
     lines += _md_table(verdict)
-    lines += [f"- {_md(remark)}" for remark in (*wording.legend(board), *wording.remarks(board))] + [""]
+    lines += [f"- {_md(remark)}" for remark in (*shown.legend, *shown.remarks)] + [""]
     for section in details:
         lines += [f"### {_md(section.title)}", "", *_md_table(section)]
         lines += [_md(section.note), ""] if section.note else []

@@ -24,7 +24,7 @@ def piece(shown: Shown) -> str:
         "name": board.name,
         "caption": wording.caption(board),
         "sections": shown.tables,
-        "remarks": [*wording.legend(board), *wording.remarks(board)],
+        "remarks": [*shown.legend, *shown.remarks],
         "forest": forest.plot(board),
     }
     return _section(about)

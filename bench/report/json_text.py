@@ -52,10 +52,13 @@ def _fields(value: Mapping[str, Any], depth: int) -> dict[str, str]:
 
 
 def _texts(values: Collection[Any], depth: int) -> list[str]:
-    plain = [one for one in values if not isinstance(one, (dict, list, tuple))]
+    nested = [bool(one) and isinstance(one, (dict, list, tuple)) for one in values]
+    if all(nested):
+        return [indented(one, depth) for one in values]
+    plain = [one for one, has_parts in zip(values, nested, strict=True) if not has_parts]
     # encoded as one; no encoded text holds a line end, so there they are parted again
     encoded = iter(_encoder("\n").encode(plain)[1:-1].split(",\n"))
-    return [indented(one, depth) if isinstance(one, (dict, list, tuple)) else next(encoded) for one in values]
+    return [indented(one, depth) if has_parts else next(encoded) for one, has_parts in zip(values, nested, strict=True)]
 
 
 def _object(fields: Mapping[str, str], depth: int) -> str:

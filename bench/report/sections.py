@@ -252,8 +252,7 @@ def verdict(board: Board) -> Section:
 def details(board: Board) -> list[Section]:
     """The remaining metrics by subject, in tables of at most `WIDEST` columns."""
     sections = []
-    labels = [Cell(arm.label) for arm in board.arms]
-    named = _by_base(board)
+    labels, named = [Cell(arm.label) for arm in board.arms], _by_base(board)
     for title, bases, note in SECTIONS:
         made: list[tuple[str, list[Cell]]] = [
             (heading(name), measured_all([arm.cells[name] for arm in board.arms], metrics.of(name).unit))

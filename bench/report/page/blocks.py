@@ -36,12 +36,25 @@ class Block:
             return
         heads, tables, self._heads, self._tables = list(zip(*self._heads, strict=True)), self._tables, [], []
         pieces: dict[int, list[Turned]] = defaultdict(list)
-        by_row = [zip(*columns, strict=True) for columns in zip(*tables, strict=True)]
-        for row, (place, *cells) in enumerate(zip(self.places, *by_row, strict=True)):
+        width = len(self.places)
+        flat = [_flat(columns, width) for columns in zip(*tables, strict=True)]
+        for row, place in enumerate(self.places):
             if place is not None:
-                pieces[place // per_piece].append([row, place, *cells])
+                pieces[place // per_piece].append([row, place, *(cells[row::width] for cells in flat)])
         for piece, rows in pieces.items():
             yield piece, heads, rows
+
+
+def _flat(columns: Sequence[Sequence[Any]], width: int) -> Sequence[Any]:
+    """The columns of one field one after the other, from which every `width`-th cell takes less time than from each."""
+    if any(len(column) != width for column in columns):
+        raise ValueError("columns of one table are of unequal length")
+    if isinstance(columns[0], str):
+        return "".join(map(str, columns))
+    cells: list[Any] = []
+    for column in columns:
+        cells += column
+    return cells
 
 
 def joined(slices: Iterable[Slice]) -> Iterator[Slice]:

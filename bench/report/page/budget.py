@@ -101,7 +101,7 @@ def accuracy(attacks: Sequence[str], spent: Array, budgets: Array) -> Array:
 def _summaries(curves: Sequence[Sequence[Array]]) -> list[dict[str, Sequence[Any]]]:
     """Of each arm's curves, one a seed."""
     counts = np.array([len(seeds) for seeds in curves])
-    starts, rows = np.cumsum(counts) - counts, np.array(list(itertools.chain.from_iterable(curves)))
+    starts, rows = np.cumsum(counts) - counts, np.concatenate(list(itertools.chain(*curves))).reshape(-1, POINTS)
     mean = np.add.reduceat(rows, starts) / counts[:, None]
     found = np.array([mean, np.minimum.reduceat(rows, starts), np.maximum.reduceat(rows, starts)])
     # shares of few texts are few numbers: each is rounded once

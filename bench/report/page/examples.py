@@ -235,7 +235,9 @@ def _numbered(known: dict[str, int], column: Sequence[Any]) -> list[int | None]:
 
 def _same(column: Sequence[Any]) -> Any:
     """The column, or its cell where all are equal."""
-    return column[0] if column.count(column[0]) == len(column) else column
+    # most often two of them tell, without a look at all
+    alike = column[:1].count(column[-1]) and column.count(column[0]) == len(column)
+    return column[0] if alike else column
 
 
 def _line(known: str, block: Block, letters: str) -> str:

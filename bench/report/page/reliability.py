@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.extraction import ECE_BINS, equal_mass
+from bench.extraction import ECE_BINS
+from bench.extraction import _equal_masses as equal_masses
 from bench.report.page.script import shorts
 from bench.report.page.source import Tables, numbers
 from bench.stats import Array
@@ -27,11 +29,13 @@ class Reliability:
         if modes:
             found = numbers([columns[name] for name in (*modes.values(), "correct")])
             for place, mode in enumerate(modes):
-                self._seen[mode][arm].append(found[[place, -1]])
+                self._seen[mode][arm].append(found[place :: len(modes) - place])  # its row and the last
 
     def data(self) -> dict[str, Any] | None:
         found = {
-            mode: {str(arm): bins(*np.concatenate(seeds, axis=1)) for arm, seeds in arms.items()}
+            mode: dict(
+                zip(map(str, arms), _bins_of([np.concatenate(one, axis=1) for one in arms.values()]), strict=True)
+            )
             for mode, arms in self._seen.items()
         }
         return {"modes": found} if found else None
@@ -39,9 +43,22 @@ class Reliability:
 
 def bins(confidence: Array, correct: Array, count: int = ECE_BINS) -> list[list[Any]]:
     """[mean confidence, accuracy, examples] of equal-mass bins, from the least sure to the surest."""
-    known = ~(np.isnan(confidence) | np.isnan(correct))
-    confidence, correct = confidence[known], correct[known]
-    if not len(confidence):
-        return []
-    sure, right, sizes = (part.tolist() for part in equal_mass(confidence, correct, count))
-    return [list(row) for row in zip(shorts(sure), shorts(right), sizes, strict=True)]
+    return _bins_of([np.array([confidence, correct])], count)[0]
+
+
+def _bins_of(arms: Sequence[Array], count: int = ECE_BINS) -> list[list[list[Any]]]:
+    """`bins` of each arm's (2, examples) confidence and correctness; those of as many known examples at once."""
+    found: list[list[list[Any]]] = [[] for _ in arms]
+    alike: dict[int, dict[int, Array]] = defaultdict(dict)
+    for place, table in enumerate(arms):
+        unknown = np.isnan(table).any(axis=0)
+        known = table[:, ~unknown] if unknown.any() else table
+        alike[known.shape[1]][place] = known
+    alike.pop(0, None)
+    for some in alike.values():
+        confidence, correct = np.array(list(some.values())).transpose(1, 0, 2)
+        sure, right, sizes = equal_masses(confidence, correct, count)
+        flat = zip(shorts(sure.ravel().tolist()), shorts(right.ravel().tolist()), strict=True)
+        for place in some:
+            found[place] = [[*next(flat), size] for size in sizes.tolist()]
+    return found

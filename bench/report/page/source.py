@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -38,25 +39,28 @@ class Tables:
     def starting(self, prefix: str) -> Sequence[tuple[str, Columns]]:
         """(rest of the name, columns) of every table `<prefix>:<rest>`, by name; read once."""
         if prefix not in self._started:
-            self._started[prefix] = [(rest, self.get(f"{prefix}:{rest}")) for rest in self._rests.get(prefix, ())]
+            named = _by_prefix(tuple(self.record.tables)).get(prefix, ())
+            self._started[prefix] = [(rest, self._store.columns(self.record, name)) for rest, name in named]
         return self._started[prefix]
 
     @functools.cached_property
     def attacks(self) -> list[tuple[str, Columns, str]]:
         """(`<recipe>:<mode>`, columns, one letter of LETTERS a text) of every attack, by name."""
         return [
-            (subject, columns, "".join([LETTERS.get(word, "e") for word in columns["status"]]))
+            (subject, columns, "".join(map(LETTERS.get, columns["status"], itertools.repeat("e"))))
             for subject, columns in self.starting("attack")
         ]
 
-    @functools.cached_property
-    def _rests(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name in sorted(self.record.tables):
-            prefix, colon, rest = name.partition(":")
-            if colon:
-                found.setdefault(prefix, []).append(rest)
-        return found
+
+@functools.lru_cache(256)
+def _by_prefix(names: tuple[str, ...]) -> dict[str, list[tuple[str, str]]]:
+    """Prefix -> (rest of the name, name), by name, of the tables of a record, which on a board are mostly the same."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in sorted(names):
+        prefix, colon, rest = name.partition(":")
+        if colon:
+            found.setdefault(prefix, []).append((rest, name))
+    return found
 
 
 def numbers(column: Sequence[Any]) -> Array:

@@ -51,8 +51,8 @@ def content(shown: Shown) -> dict[str, Any]:
     return {
         "name": board.name,
         "caption": wording.caption(board),
-        "legend": wording.legend(board),
-        "remarks": wording.remarks(board),
+        "legend": shown.legend,
+        "remarks": shown.remarks,
         "score": board.score,
         "metrics": {name: _metric(name) for name in board.metrics},
         "arms": [_arm(arm, board) for arm in board.arms],
@@ -64,8 +64,8 @@ def content(shown: Shown) -> dict[str, Any]:
 def columns(section: Section) -> dict[str, Any]:
     """A section by columns: heading, whether it holds words, and its cells."""
     made = [
-        {"head": head, "words": head in sections.WORDS, "cells": _cells([row[place] for row in section.rows])}
-        for place, head in enumerate(section.header)
+        {"head": head, "words": head in sections.WORDS, "cells": _cells(cells)}
+        for head, *cells in zip(section.header, *section.rows, strict=True)
     ]
     return {"title": section.title, "note": section.note, "columns": made}
 
@@ -75,11 +75,9 @@ def _further(board: Board) -> list[Section]:
     known = {base for _, bases, _ in sections.SECTIONS for base in bases} | {board.score, *judging.CLEAN}
     names = [name for name in board.metrics if name.partition(":")[0] not in known]
     header = ("mitigation", *(wording.heading(name) for name in names))
-    rows = tuple(
-        (Cell(arm.label), *(sections.measured(arm.cells[name], metrics.of(name).unit) for name in names))
-        for arm in board.arms
-    )
-    return [Section("Budgets", header, rows, "Accuracy under attack by the queries a word.")] if names else []
+    made = [sections.measured_all([arm.cells[name] for arm in board.arms], metrics.of(name).unit) for name in names]
+    rows = zip([Cell(arm.label) for arm in board.arms], *made, strict=True)
+    return [Section("Budgets", header, tuple(rows), "Accuracy under attack by the queries a word.")] if names else []
 
 
 def _joined(found: Sequence[Section]) -> list[Section]:
@@ -146,7 +144,6 @@ def _ineligible(arm: Arm) -> str | None:
 
 def _numbers(cells: Sequence[Any]) -> list[list[Any] | None]:
     """[value, low, high] of each cell, None where it is unknown."""
-    known = [isinstance(cell, Interval) and cell.value is not None for cell in cells]
-    intervals = [cell for cell, is_known in zip(cells, known, strict=True) if is_known]
-    numbers = iter(shorts([x for cell in intervals for x in (cell.value, cell.low, cell.high)], 6))
-    return [[next(numbers), next(numbers), next(numbers)] if is_known else None for is_known in known]
+    known = [cell if isinstance(cell, Interval) and cell.value is not None else None for cell in cells]
+    numbers = iter(shorts([x for cell in known if cell for x in (cell.value, cell.low, cell.high)], 6))
+    return [[next(numbers), next(numbers), next(numbers)] if cell else None for cell in known]

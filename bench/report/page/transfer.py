@@ -18,13 +18,14 @@ class Transfer:
 
     def __init__(self) -> None:
         self._entities = False
-        # (recipe, arm) -> how often each (donor, (right, all)) was found
-        self._seen: dict[tuple[str, int], Counter[tuple[Any, tuple[int, int] | None]]] = defaultdict(Counter)
+        # (recipe, arm) -> how often each (donor, outcome) was found
+        self._seen: dict[tuple[str, int], Counter[tuple[Any, Any]]] = defaultdict(Counter)
 
     def add(self, arm: int, tables: Tables) -> None:
         for recipe, columns in tables.starting("transfer"):
-            found = _counted(columns)
-            self._entities |= "tp" in columns
+            tagged = "tp" in columns
+            found = _counts(columns) if tagged else columns["correct"]
+            self._entities |= tagged
             donors = columns.get("donor") or [BASELINE] * len(found)
             self._seen[recipe, arm].update(zip(donors, found, strict=True))
 
@@ -33,9 +34,10 @@ class Transfer:
         for key, seen in sorted(self._seen.items()):
             for (donor, one), times in seen.items():
                 if one is not None:
+                    right, every = one if isinstance(one, tuple) else (int(bool(one)), 1)
                     cell = cells.setdefault(key, {}).setdefault(str(donor), [0, 0])
-                    cell[0] += one[0] * times
-                    cell[1] += one[1] * times
+                    cell[0] += right * times
+                    cell[1] += every * times
         if not cells:
             return None
         names = {donor for found in cells.values() for donor in found}
@@ -46,9 +48,7 @@ class Transfer:
         return {"donors": donors, "recipes": recipes, "entities": self._entities}
 
 
-def _counted(columns: Any) -> list[tuple[int, int] | None]:
-    """(right, all) of each text, of a tagged sentence (2 tp, 2 tp + fp + fn); None for an unknown one."""
-    if "tp" in columns:
-        counts = zip(columns["tp"], columns["fp"], columns["fn"], strict=True)
-        return [(2 * int(tp), 2 * int(tp) + int(fp) + int(fn)) for tp, fp, fn in counts]
-    return [None if correct is None else (int(bool(correct)), 1) for correct in columns["correct"]]
+def _counts(columns: Any) -> list[tuple[int, int]]:
+    """(2 tp, 2 tp + fp + fn) of each tagged sentence."""
+    counts = zip(columns["tp"], columns["fp"], columns["fn"], strict=True)
+    return [(2 * int(tp), 2 * int(tp) + int(fp) + int(fn)) for tp, fp, fn in counts]
