@@ -7,6 +7,7 @@ same columns about the same examples, so they are read as one: a `Stack`, with a
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,8 +65,8 @@ class Rows:
 
     def values(self) -> Iterator[Values | None]:
         """Per record what it has."""
-        bottoms = [None] * len(self.top) if self.bottom is None else self.bottom
-        found: Iterator[Values] = (Values(*row, self.ids) for row in zip(self.top, bottoms, strict=True))
+        bottoms = itertools.repeat(None, len(self.top)) if self.bottom is None else self.bottom
+        found = map(Values, self.top, bottoms, itertools.repeat(self.ids))
         if self.there is None:
             return found
         return (values if has else None for values, has in zip(found, self.there.tolist(), strict=True))
@@ -81,7 +82,8 @@ def stacks(tables: Mapping[int, Columns], key: str = "id") -> Iterator[tuple[lis
         shared = ids(columns) if key == "id" else tuple(columns[key])
         alike.setdefault((tuple(columns), shared), []).append(number)
     for (names, shared), numbered in alike.items():
-        yield numbered, Stack({name: [tables[number][name] for number in numbered] for name in names}, shared)
+        cells = zip(*(tables[number].values() for number in numbered), strict=True)
+        yield numbered, Stack(dict(zip(names, cells, strict=True)), shared)
 
 
 def numbers(columns: Columns, name: str) -> Array:

@@ -194,14 +194,6 @@ def _read_transfer(recipe: str, columns: Columns) -> Found:
                 yield f"transfer_accuracy:{recipe}", found
 
 
-def _read_explain(explainer: str, columns: Columns) -> Found:
-    return explained.explain(explainer, columns, ids(columns))
-
-
-def _read_agreement(explainer: str, columns: Columns) -> Found:
-    return explained.agreement(explainer, columns, ids(columns))
-
-
 def _read_invariance(_: str, columns: Columns) -> Found:
     """Per invariance the share of changed answers over the texts it applies to and that were answered rightly."""
     for name, part in parts(columns, "invariance").items():
@@ -229,15 +221,15 @@ _TOGETHER: dict[str, Callable[[str, Stack], Stacked]] = {
     "clean": _read_clean,
     "ood": _read_domain,
     "attack": attacked_texts.read,
+    "explain": explained.explain,
+    "agreement": explained.agreement,
     "throughput": _read_throughput,
 }
 _READERS: dict[str, Callable[[str, Columns], Found]] = {
     "clean": _read_groups,
     "transfer": _read_transfer,
     "sweep": attacked_texts.swept,
-    "explain": _read_explain,
     "edits": explained.edits,
-    "agreement": _read_agreement,
     "invariance": _read_invariance,
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -45,8 +45,7 @@ class Metric:
         return ranges.of(self.name, self.unit)
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):  # made in a third of the time of a frozen dataclass, some thirty for each record
     """One metric of one Record: per example (`ids` set) numerators and, for ratios, denominators; else one number."""
 
     top: Array

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bench.columns import Rows, Stack
 from bench.metrics import Values
 from bench.stats import Array
 from bench.store import Columns
@@ -25,22 +25,26 @@ GATES = (
     ("randomisation_failures", "randomisation_tau", RANDOMISATION_LIMIT),
 )
 Found = Iterator[tuple[str, Values]]
+Stacked = Iterator[tuple[str, Rows]]
 
 
-def explain(explainer: str, columns: Columns, ids: tuple[str, ...]) -> Found:
-    """Metrics of one `explain` table; a column that is absent or wholly unknown gives none."""
+def explain(explainer: str, stack: Stack) -> Stacked:
+    """Metrics of the `explain` tables of one explainer; a column that is absent or wholly unknown gives none."""
     for name in MEANS:
-        if (values := _known(columns, name)) is not None:
-            yield f"{name}:{explainer}", Values(values, None, ids)
+        if name in stack.cells:
+            yield f"{name}:{explainer}", _means(stack.numbers(name), stack)
     for name, column, limit in GATES:
-        if (values := _known(columns, column)) is not None:
+        if column in stack.cells:
+            values = stack.numbers(column)
             over = np.where(np.isnan(values), np.nan, (values > limit).astype(float))
-            yield f"{name}:{explainer}", Values(over, None, ids)
-    if (tau := _known(columns, "drift_tau")) is not None:
+            yield f"{name}:{explainer}", _means(over, stack)
+    if "drift_tau" in stack.cells:
+        tau = stack.numbers("drift_tau")
         paired = ~np.isnan(tau)
-        yield f"drift_tau:{explainer}", Values(np.where(paired, tau, 0.0), paired.astype(float), ids)
-    if (seconds := _known(columns, "seconds")) is not None:
-        yield f"explain_seconds:{explainer}", Values(seconds, None, ids)
+        top = np.where(paired, tau, 0.0)
+        yield f"drift_tau:{explainer}", Rows(top, paired.astype(float), stack.ids, np.logical_or.reduce(paired, axis=1))
+    if "seconds" in stack.cells:
+        yield f"explain_seconds:{explainer}", _means(stack.numbers("seconds"), stack)
 
 
 def edits(explainer: str, columns: Columns) -> Found:
@@ -64,19 +68,16 @@ def _mean(values: Sequence[float]) -> float:
     return total / len(values)
 
 
-def agreement(explainer: str, columns: Columns, ids: tuple[str, ...]) -> Found:
+def agreement(explainer: str, stack: Stack) -> Stacked:
     """tau-b with another seed's and with the baseline's attributions.
 
     The control draws its scores from the seed and the text, so with the baseline of its seed it agrees by definition.
     """
     for name in ("seed_tau", "baseline_tau") if explainer != CONTROL else ("seed_tau",):
-        if (values := _known(columns, name)) is not None:
-            yield f"{name}:{explainer}", Values(values, None, ids)
+        if name in stack.cells:
+            yield f"{name}:{explainer}", _means(stack.numbers(name), stack)
 
 
-def _known(columns: Columns, name: str) -> Array | None:
-    if name not in columns:
-        return None
-    values = np.array(columns[name], dtype=np.float64)
-    # the largest is NaN where all are; an empty column is wholly unknown, too
-    return None if not len(values) or math.isnan(np.fmax.reduce(values)) else values
+def _means(values: Array, stack: Stack) -> Rows:
+    """A mean over the texts, of the records in which one is known."""
+    return Rows(values, None, stack.ids, np.logical_or.reduce(~np.isnan(values), axis=1))

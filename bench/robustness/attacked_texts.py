@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,8 +38,10 @@ def read(subject: str, stack: Stack) -> Stacked:
     if mode == TAGS:
         yield from attacked_entities.read(recipe, stack)
         return
-    verdicts = [[VERDICTS.get(one, len(VERDICTS)) for one in status] for status in stack.cells["status"]]
-    survived, error, success, attacked = SAID[:, verdicts]
+    status = stack.cells["status"]
+    said = itertools.chain.from_iterable(status)
+    verdicts = np.array([*map(VERDICTS.get, said, itertools.repeat(len(VERDICTS)))], dtype=np.intp)
+    survived, error, success, attacked = SAID[:, verdicts.reshape(len(status), len(stack.ids))]
     yield f"aua_{mode}:{recipe}", Rows(survived, None, stack.ids)
     yield f"_errors:{subject}", Rows(error)
     if mode != "calibrated":

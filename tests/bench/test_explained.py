@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 
 from attacks import lexicon
 from bench import metrics
+from bench.columns import Stack
 from bench.explanations import agreement, edits, explained, marks
 from bench.keys import explain_key
 from bench.report import sections
@@ -25,6 +27,14 @@ from explain.attribution import Attribution
 from training.task import Example
 
 IDS = ("x", "y", "z")
+
+
+def found_in(read: Callable, explainer: str, *frames: pd.DataFrame) -> list[dict[str, metrics.Values]]:
+    """What is read of each of some records' tables, which are about the same texts."""
+    cells = [columns_of(frame) for frame in frames]
+    stack = Stack({name: [columns[name] for columns in cells] for name in cells[0]}, IDS)
+    made = [(name, list(rows.values())) for name, rows in read(explainer, stack)]
+    return [{name: rows[n] for name, rows in made if rows[n] is not None} for n in range(len(frames))]
 
 
 def attribution(text: str, values: list[float], target: int = 1) -> Attribution:
@@ -51,14 +61,22 @@ def test_every_column_becomes_its_metric() -> None:
     frame = pd.DataFrame({name: [0.1, 0.2, None] for name in explained.MEANS})
     frame["completeness_error"], frame["randomisation_tau"] = [0.01, 0.06, None], [0.9, -0.9, 0.1]
     frame["drift_tau"], frame["seconds"] = [0.5, None, None], 0.2
-    found = dict(explained.explain("ig", frame, IDS))
+    [found] = found_in(explained.explain, "ig", frame)
     assert all(metrics.of(name) for name in found)
     assert np.nanmean(found["edit_tau_worst:ig"].top) == pytest.approx(0.15)
     assert found["completeness_failures:ig"].top[:2].tolist() == [0.0, 1.0]
     assert found["randomisation_failures:ig"].top.tolist() == [1.0, 0.0, 0.0]
     assert (found["drift_tau:ig"].top.sum(), found["drift_tau:ig"].bottom.sum()) == (0.5, 1.0)
     assert metrics.summarise("explain_seconds:ig", [found["explain_seconds:ig"]]).value == pytest.approx(0.2)
-    assert dict(explained.explain("ig", frame[["seconds"]].assign(dnaopc=None), IDS)).keys() == {"explain_seconds:ig"}
+
+
+def test_a_column_wholly_unknown_in_one_record_is_a_metric_of_the_others() -> None:
+    frame = pd.DataFrame({name: [0.5, None, None] for name in ("seconds", "dnaopc", "drift_tau", "completeness_error")})
+    unknown = frame[["seconds"]].assign(dnaopc=None, drift_tau=None, completeness_error=None)
+    first, second = found_in(explained.explain, "ig", unknown, frame)
+    assert first.keys() == {"explain_seconds:ig"}
+    assert second.keys() == {"explain_seconds:ig", "dnaopc:ig", "drift_tau:ig", "completeness_failures:ig"}
+    assert found_in(explained.explain, "ig", frame[:0]) == [{}]
 
 
 def test_edits_are_averaged_per_text_and_kind() -> None:
@@ -78,8 +96,8 @@ def test_edits_are_averaged_per_text_and_kind() -> None:
 
 def test_the_control_is_not_compared_with_itself() -> None:
     frame = pd.DataFrame({"seed_tau": [0.1, None, 0.3], "baseline_tau": [1.0, 1.0, 1.0]})
-    assert dict(explained.agreement("ig", frame, IDS)).keys() == {"seed_tau:ig", "baseline_tau:ig"}
-    assert dict(explained.agreement("random", frame, IDS)).keys() == {"seed_tau:random"}
+    assert found_in(explained.agreement, "ig", frame)[0].keys() == {"seed_tau:ig", "baseline_tau:ig"}
+    assert found_in(explained.agreement, "random", frame)[0].keys() == {"seed_tau:random"}
 
 
 def test_every_ranked_explanation_score_has_its_floor() -> None:
