@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 )
 HEAD_WIDTH, NAME_WIDTH = 10, 15
 BETWEEN = 2  # columns between two of a table: the padding and the box's blank line
-MOST, MOST_ARMS = 10, 300  # boards, and arms of them together; nobody scrolls through more
+MOST, MOST_ARMS = 10, 100  # boards, and arms of them together; nobody scrolls through more
 Row = tuple[str, list[Cell]]
 
 

@@ -14,7 +14,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jinja2
@@ -131,15 +130,10 @@ def _settle(building: Path, folder: Path) -> Path:
 def digest(folder: Path) -> str:
     """12 hex digits over the names and contents of all files below a folder."""
     found = hashlib.sha256()
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # hashing leaves the interpreter to others
-        for path, own in zip(paths, pool.map(_sha256, paths), strict=True):
-            found.update(f"{path.relative_to(folder).as_posix()}\0{own}\0".encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        found.update(path.read_bytes())
     return found.hexdigest()[:12]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _umask() -> int:
