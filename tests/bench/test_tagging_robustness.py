@@ -24,7 +24,7 @@ from bench.metrics import Values, summarise
 from bench.plan import Request, _attack_rules, _goals
 from bench.record import Table
 from bench.report import matrix
-from bench.report.page.transfer import _counted
+from bench.report.page.transfer import _counts
 from bench.robustness import artefacts, masking, replay, tagging_attacks
 from bench.robustness.adaptive import RESTARTS, adapt
 from bench.robustness.sweep import FACTORS, sweep_tags
@@ -343,7 +343,7 @@ def test_sentences_of_other_arms_are_scored_by_the_entities_found_in_them(tmp_pa
     assert mean(found, f"transfer_f1:{DEEP}") == pytest.approx(2 / (2 + 2))
     assert mean(found, f"transfer_f1_from:{DEEP}:lora") == 0.0
     assert not [name for name in found if name.startswith(("transfer_accuracy", "transfer_from"))]
-    assert _counted(table) == [(2, 2), (0, 2), (0, 2)]
+    assert _counts(table) == [(2, 2), (0, 2), (0, 2)]
 
 
 def test_the_matrix_of_taggers_says_that_it_is_of_entities() -> None:
