@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from scipy.special import ndtri
 
+from bench.columns import Stack
+from bench.metrics import Values
 from bench.record import Record, StageResult
-from bench.store import Store
+from bench.store import Store, columns_of
 
 RECIPES = {"deepwordbug": 0.5, "textfooler": 0.3}
 
@@ -163,3 +165,11 @@ def filled(tmp_path: Path) -> Callable[..., Store]:
         return store
 
     return fill
+
+
+def found_in(read: Callable, explainer: str, ids: tuple[str, ...], *tables: Any) -> list[dict[str, Values]]:
+    """What is read of each of some records' tables, which are about the same texts."""
+    cells = [columns_of(table) for table in tables]
+    stack = Stack({name: [columns[name] for columns in cells] for name in cells[0]}, ids)
+    made = [(name, list(rows.values())) for name, rows in read(explainer, stack)]
+    return [{name: rows[n] for name, rows in made if rows[n] is not None} for n in range(len(tables))]

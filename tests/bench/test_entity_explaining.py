@@ -23,6 +23,7 @@ from explain.inputs import Explainable
 from explain.methods import integrated_gradients, lime, occlusion, random, shapley_sampling
 from explain.pool import Pool
 from explain.randomisation import randomised
+from tests.bench.conftest import found_in
 from tests.explain.conftest import wordpiece  # noqa: F401
 from tests.explain.test_ner import Neighbours
 from training.task import Example
@@ -74,7 +75,7 @@ def test_a_row_per_sentence_and_one_per_entity(model: Explainable) -> None:
     assert found["explain:integrated_gradients"][0]["completeness_error"] < 0.01
     assert found["explain:random"][0]["completeness_error"] is None
     frame = pd.DataFrame(found["explain:integrated_gradients"])
-    values = dict(explained.explain("integrated_gradients", frame, ("a",)))
+    [values] = found_in(explained.explain, "integrated_gradients", ("a",), frame)
     assert {"dnaopc:integrated_gradients", "self_share:integrated_gradients"} <= set(values)
     assert values["completeness_failures:integrated_gradients"].top.tolist() == [0.0]
 
@@ -190,8 +191,8 @@ def test_agreement_over_edits_attacks_and_noise_by_hand(known: Explainable) -> N
     kept = entity_explaining._explain_one(used, sentence("a", *WORDS), asked, around(known, edited[0]), 0)
     assert kept["explain:occlusion"][0]["unchanged_tau"] == pytest.approx(1.0)
     columns = {name: [row[name]] for name in row}
-    named = {name for name, _ in explained.explain("occlusion", columns, ("a",))}
-    assert {f"{name}:occlusion" for name in ("drift_tau", "edit_tau", "randomisation_failures")} <= named
+    [named] = found_in(explained.explain, "occlusion", ("a",), columns)
+    assert {f"{name}:occlusion" for name in ("drift_tau", "edit_tau", "randomisation_failures")} <= named.keys()
     assert all(metrics.of(name) for name in named)
 
 

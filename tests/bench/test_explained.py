@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,6 @@ import pytest
 
 from attacks import lexicon
 from bench import metrics
-from bench.columns import Stack
 from bench.explanations import agreement, edits, explained, marks
 from bench.keys import explain_key
 from bench.report import sections
@@ -24,17 +22,10 @@ from bench.work import Work
 from explain import metrics as scores
 from explain import stability
 from explain.attribution import Attribution
+from tests.bench.conftest import found_in
 from training.task import Example
 
 IDS = ("x", "y", "z")
-
-
-def found_in(read: Callable, explainer: str, *frames: pd.DataFrame) -> list[dict[str, metrics.Values]]:
-    """What is read of each of some records' tables, which are about the same texts."""
-    cells = [columns_of(frame) for frame in frames]
-    stack = Stack({name: [columns[name] for columns in cells] for name in cells[0]}, IDS)
-    made = [(name, list(rows.values())) for name, rows in read(explainer, stack)]
-    return [{name: rows[n] for name, rows in made if rows[n] is not None} for n in range(len(frames))]
 
 
 def attribution(text: str, values: list[float], target: int = 1) -> Attribution:
@@ -61,7 +52,7 @@ def test_every_column_becomes_its_metric() -> None:
     frame = pd.DataFrame({name: [0.1, 0.2, None] for name in explained.MEANS})
     frame["completeness_error"], frame["randomisation_tau"] = [0.01, 0.06, None], [0.9, -0.9, 0.1]
     frame["drift_tau"], frame["seconds"] = [0.5, None, None], 0.2
-    [found] = found_in(explained.explain, "ig", frame)
+    [found] = found_in(explained.explain, "ig", IDS, frame)
     assert all(metrics.of(name) for name in found)
     assert np.nanmean(found["edit_tau_worst:ig"].top) == pytest.approx(0.15)
     assert found["completeness_failures:ig"].top[:2].tolist() == [0.0, 1.0]
@@ -73,10 +64,10 @@ def test_every_column_becomes_its_metric() -> None:
 def test_a_column_wholly_unknown_in_one_record_is_a_metric_of_the_others() -> None:
     frame = pd.DataFrame({name: [0.5, None, None] for name in ("seconds", "dnaopc", "drift_tau", "completeness_error")})
     unknown = frame[["seconds"]].assign(dnaopc=None, drift_tau=None, completeness_error=None)
-    first, second = found_in(explained.explain, "ig", unknown, frame)
+    first, second = found_in(explained.explain, "ig", IDS, unknown, frame)
     assert first.keys() == {"explain_seconds:ig"}
     assert second.keys() == {"explain_seconds:ig", "dnaopc:ig", "drift_tau:ig", "completeness_failures:ig"}
-    assert found_in(explained.explain, "ig", frame[:0]) == [{}]
+    assert found_in(explained.explain, "ig", IDS, frame[:0]) == [{}]
 
 
 def test_edits_are_averaged_per_text_and_kind() -> None:
@@ -96,8 +87,8 @@ def test_edits_are_averaged_per_text_and_kind() -> None:
 
 def test_the_control_is_not_compared_with_itself() -> None:
     frame = pd.DataFrame({"seed_tau": [0.1, None, 0.3], "baseline_tau": [1.0, 1.0, 1.0]})
-    assert found_in(explained.agreement, "ig", frame)[0].keys() == {"seed_tau:ig", "baseline_tau:ig"}
-    assert found_in(explained.agreement, "random", frame)[0].keys() == {"seed_tau:random"}
+    assert found_in(explained.agreement, "ig", IDS, frame)[0].keys() == {"seed_tau:ig", "baseline_tau:ig"}
+    assert found_in(explained.agreement, "random", IDS, frame)[0].keys() == {"seed_tau:random"}
 
 
 def test_every_ranked_explanation_score_has_its_floor() -> None:

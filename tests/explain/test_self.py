@@ -51,7 +51,7 @@ def test_negating_an_attribution_negates_gap_and_correlation(bert: Explainable) 
     found = explain(bert, sentences(12, seed=1, low=3), integrated_gradients)
     plain, negated = faithfulness(bert, found), faithfulness(bert, _with(found, lambda score: -score))
     for name in ("dnaopc", "correlation"):
-        assert _values(negated, name) == pytest.approx(-_values(plain, name), abs=1e-9, nan_ok=True)
+        assert _values(negated, name) == pytest.approx(-_values(plain, name), abs=1e-5, nan_ok=True)
 
 
 def test_a_model_with_logits_times_four_keeps_its_rank(bert: Explainable) -> None:

@@ -142,7 +142,7 @@ def test_r3f_is_the_loss_and_gradient_of_the_paper(noise, task, make_context):
     loss = clean.loss + 3 * divergence
     expected = torch.autograd.grad(loss, list(state.module.parameters()))
     assert recorded == pytest.approx(float(loss.detach()), abs=1e-6)
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
 
 
 def test_r3f_noise_is_what_it_says():
