@@ -102,7 +102,7 @@ def ece(confidence: Array, correct: Array, bins: int = ECE_BINS) -> float:
 
 def _eces(confidence: Array, correct: Array, bins: int = ECE_BINS) -> Array:
     """`ece` of each row of (records, examples)."""
-    sure, right, sizes = _equal_masses(confidence, correct, bins)
+    sure, right, sizes = equal_masses(confidence, correct, bins)
     off: Array = (sizes * np.abs(right - sure)).cumsum(axis=1)[:, -1] / confidence.shape[1]
     return off
 
@@ -112,11 +112,11 @@ def equal_mass(confidence: Array, correct: Array, bins: int = ECE_BINS) -> tuple
 
     At least one example is needed. Where they cannot be equal, the first bins are larger by one.
     """
-    sure, right, sizes = _equal_masses(confidence[None], correct[None], bins)
+    sure, right, sizes = equal_masses(confidence[None], correct[None], bins)
     return sure[0], right[0], sizes
 
 
-def _equal_masses(confidence: Array, correct: Array, bins: int) -> tuple[Array, Array, Array]:
+def equal_masses(confidence: Array, correct: Array, bins: int) -> tuple[Array, Array, Array]:
     """`equal_mass` of each row of (records, examples); the sizes are the same for all."""
     n = confidence.shape[1]
     order = confidence.argsort(axis=1, kind="stable")
@@ -208,7 +208,9 @@ def _read_throughput(_: str, stack: Stack) -> Stacked:
     arms = {name: stack.about(name) for name in ("this", "baseline") if name in stack.ids}
     seconds = {name: arm.numbers("seconds") for name, arm in arms.items()}
     if len(seconds) == 2:
-        yield "step_time_ratio", Rows((medians(seconds["this"]) / medians(seconds["baseline"]))[:, None])
+        base = medians(seconds["baseline"])
+        some = base != 0  # a step of no time is none that was measured
+        yield "step_time_ratio", Rows((medians(seconds["this"]) / np.where(some, base, 1.0))[:, None], there=some)
     for unit in ("tokens", "samples") if "this" in seconds else ():
         yield f"{unit}_per_second", Rows(medians(arms["this"].numbers(unit) / seconds["this"])[:, None])
     peaks = [np.fmax.reduce(arm.numbers("peak_memory_bytes"), axis=1) for arm in arms.values()]

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.extraction import ECE_BINS
-from bench.extraction import _equal_masses as equal_masses
+from bench.extraction import ECE_BINS, equal_masses
 from bench.report.page.script import shorts
 from bench.report.page.source import Tables, numbers
 from bench.stats import Array
@@ -29,7 +28,7 @@ class Reliability:
         if modes:
             found = numbers([columns[name] for name in (*modes.values(), "correct")])
             for place, mode in enumerate(modes):
-                self._seen[mode][arm].append(found[place :: len(modes) - place])  # its row and the last
+                self._seen[mode][arm].append(found[[place, -1]])
 
     def data(self) -> dict[str, Any] | None:
         found = {

@@ -14,9 +14,8 @@ from typing import Any
 import pydantic_core
 
 WHOLE = 1e15  # smaller whole numbers are printed as such
-_AS_JSON = (
-    "temper.json"  # what the encoder does with characters that are not in ASCII; a search takes ten times as long
-)
+# what the encoder does with characters that are not in ASCII; a search for them takes ten times as long
+_AS_JSON = "temper.json"
 
 
 def write(folder: Path, name: str, value: Any, *, unknown: bool = False) -> None:
