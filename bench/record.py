@@ -80,7 +80,11 @@ def _plain(cells: Sequence[Any]) -> bool:
             return True
         return math.isfinite(sum(cells))
     except (TypeError, OverflowError):  # some are None, or a number is huge
-        pass
+        return _flat(cells)
+
+
+def _flat(cells: Sequence[Any]) -> bool:
+    """The same of any cells from JSON, at the speed of a set."""
     try:
         return INFINITE.isdisjoint(set(cells))
     except TypeError:  # of what JSON knows, only what is nested cannot be hashed
