@@ -15,7 +15,7 @@ from attacks import lexicon
 from bench import metrics
 from bench.explanations import agreement, edits, explained, marks
 from bench.keys import explain_key
-from bench.report import sections
+from bench.report import subjects
 from bench.spec import Sizes, Spec
 from bench.store import columns_of
 from bench.work import Work
@@ -94,9 +94,9 @@ def test_the_control_is_not_compared_with_itself() -> None:
 def test_every_ranked_explanation_score_has_its_floor() -> None:
     ranked = [m for m in metrics.METRICS if m.table and m.table.startswith(("explain", "edits", "agreement"))]
     ranked = [m.name for m in ranked if m.direction == "higher"]
-    assert set(ranked) <= set(sections.FLOORS)
+    assert set(ranked) <= set(subjects.FLOORS)
     assert {metrics.of(name).direction for name in ("comprehensiveness", "sufficiency", "method_agreement")} == {None}
-    listed = {name for _, names, _ in sections.SECTIONS for name in names}
+    listed = {name for _, names, _ in subjects.SECTIONS for name in names}
     assert {*explained.MEANS, "seed_tau", "typo_tau", "explain_seconds"} <= listed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import judging, metrics
 from bench.board import Arm, Board
-from bench.report import sections, wording
+from bench.report import sections, subjects, wording
 from bench.report.page.script import short, shorts
 from bench.report.sections import Cell, Section
 from bench.report.shown import Shown
@@ -72,7 +72,7 @@ def columns(section: Section) -> dict[str, Any]:
 
 def _further(board: Board) -> list[Section]:
     """What no table on paper has as a column of its own, such as the accuracy at each query budget."""
-    known = {base for _, bases, _ in sections.SECTIONS for base in bases} | {board.score, *judging.CLEAN}
+    known = {base for _, bases, _ in subjects.SECTIONS for base in bases} | {board.score, *judging.CLEAN}
     names = [name for name in board.metrics if name.partition(":")[0] not in known]
     header = ("mitigation", *(wording.heading(name) for name in names))
     made = [sections.measured_all([arm.cells[name] for arm in board.arms], metrics.of(name).unit) for name in names]
