@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.training.conftest import stack_of, without_dropout
+from training.errors import UserError
 from training.hooks import Batch, Output
 from training.loop import Session
 from training.mitigations import _embedding_ball, cutoff, label_smoothing, masked_fine_tuning, pgd, r_drop, vat
@@ -120,6 +121,25 @@ def test_freelb_accumulates_the_mean_gradient_of_its_steps(make_context, sentime
         assert torch.allclose(weight.grad, expected, atol=1e-6)
     recorded = float(torch.stack([*session.early_loss, output.loss.detach()]).sum())
     assert recorded == pytest.approx(sum(losses) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd", "freelb"])
+def test_a_radius_of_zero_is_training_on_the_text_as_it_is(name, make_context, sentiment_task):
+    classifier, context = make_context(sentiment_task(train=16))
+    without_dropout(classifier.module)
+    sessions = [Session(classifier, stack, context) for stack in (Stack([]), stack_of(name, epsilon=0.0))]
+    batch = next(sessions[0].batches())
+    found = []
+    for session in sessions:
+        session.state.module.zero_grad()
+        session.early_loss = []
+        session.accelerator.backward(session.stack.loss(session.state, batch).loss)
+        found.append([weight.grad.clone() for weight in session.state.module.parameters() if weight.grad is not None])
+    scale = 2.0 if name == "fgm" else 1.0  # fgm adds the gradient at the shift to the one without
+    for plain, controlled in zip(*found, strict=True):
+        assert torch.allclose(scale * plain, controlled, atol=1e-6)
+    with pytest.raises(UserError, match="0 <= epsilon"):
+        stack_of(name, epsilon=-0.1)
 
 
 def answers(*logits: list[list[float]]):

@@ -20,6 +20,15 @@ def check_lengths(config: Any, *names: str) -> None:
             raise ValueError(f"{name} is {getattr(config, name)}; it must lie in 0 < {name} < 1000")
 
 
+def check_radius(config: Any) -> None:
+    """Raises ValueError where the setting `epsilon` does not lie in 0 <= epsilon < 1000.
+
+    0 is the method's own control: as many passes, and no word's embedding is shifted.
+    """
+    if not 0 <= config.epsilon < 1e3:
+        raise ValueError(f"epsilon is {config.epsilon}; it must lie in 0 <= epsilon < 1000")
+
+
 def check_steps(config: Any) -> None:
     """Raises ValueError where the setting `steps` does not lie in 1..50."""
     if not 1 <= config.steps <= 50:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import check_lengths, norms
+from training.mitigations._embedding_ball import check_radius, norms
 
 FAMILY = "adversarial"
 SOURCE = "Miyato et al. 2017, arXiv 1605.07725"
@@ -31,10 +31,10 @@ BACKPROPAGATES = True
 @dataclass(frozen=True)
 class Config:
     epsilon: float = 0.1
-    """L2 norm of the perturbation of one sequence's embeddings, > 0; the largest of 1.0, 0.3, 0.1 that still learnt."""
+    """L2 norm of the perturbation of a sequence's embeddings, >= 0; the largest of 1.0, 0.3, 0.1 that still learnt."""
 
     def __post_init__(self) -> None:
-        check_lengths(self, "epsilon")
+        check_radius(self)
 
 
 def loss(forward: Forward, state: State, batch: Batch, config: Config) -> Output:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import check_lengths, check_steps, learn_from_every_step, start
+from training.mitigations._embedding_ball import check_lengths, check_radius, check_steps, learn_from_every_step, start
 
 FAMILY = "adversarial"
 SOURCE = "Zhu et al. 2020, arXiv 1909.11764"
@@ -29,14 +29,15 @@ BACKPROPAGATES = True
 @dataclass(frozen=True)
 class Config:
     epsilon: float = 0.1
-    """Radius of the ball, an L2 norm over one sequence's embeddings, > 0."""
+    """Radius of the ball, an L2 norm over one sequence's embeddings, >= 0."""
     step_size: float = 0.05
     """Length alpha of one ascent step, > 0; in the unit of epsilon."""
     steps: int = 3
     """Passes K, 1..50; 1 is training on random noise."""
 
     def __post_init__(self) -> None:
-        check_lengths(self, "epsilon", "step_size")
+        check_radius(self)
+        check_lengths(self, "step_size")
         check_steps(self)
 
 

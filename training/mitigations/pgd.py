@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from training.hooks import Batch, Forward, Output, State
-from training.mitigations._embedding_ball import check_lengths, check_steps, project, start, unit
+from training.mitigations._embedding_ball import check_lengths, check_radius, check_steps, project, start, unit
 
 FAMILY = "adversarial"
 SOURCE = "Madry et al. 2018, arXiv 1706.06083"
@@ -31,14 +31,15 @@ TASKS = ("classification", "tagging")
 @dataclass(frozen=True)
 class Config:
     epsilon: float = 0.05
-    """Radius of the ball, an L2 norm over one sequence's embeddings, > 0; the larger of 0.1 and 0.05 that learnt."""
+    """Radius of the ball, an L2 norm over one sequence's embeddings, >= 0; the larger of 0.1 and 0.05 that learnt."""
     step_size: float = 0.025
     """Length alpha of one ascent step, > 0; in the unit of epsilon."""
     steps: int = 3
     """Ascent steps K, 1..50."""
 
     def __post_init__(self) -> None:
-        check_lengths(self, "epsilon", "step_size")
+        check_radius(self)
+        check_lengths(self, "step_size")
         check_steps(self)
 
 
