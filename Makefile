@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RESULTS ?= results
 
 .PHONY: bench test smoke speed check setup fetch clean
 
-bench: fetch          ## a first leaderboard: the quick tier, some twenty minutes on 2 cores
-	$(BIN)/pytest bench/ --benchmark-only --tier quick
+bench: fetch          ## a first leaderboard: the quick tier, half an hour on 2 cores; BASELINE=FOLDER: not worse than that
+	$(BIN)/pytest bench/ --benchmark-only --tier quick --results $(RESULTS) $(if $(BASELINE),--baseline $(BASELINE))
 
 smoke: fetch          ## the same path in minutes, on a handful of texts
 	$(BIN)/pytest bench/ --benchmark-only --tier smoke --results results/smoke

@@ -13,7 +13,7 @@ with several alike arms in 1 to 3 % (tests/bench/test_gate_power.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +24,7 @@ from rich.table import Table
 from bench import metrics, stats
 from bench.gate import drift, words
 from bench.gate.drift import Drift
-from bench.gate.sides import Side, changes, differing, failures, numbered, pairs, sides
+from bench.gate.sides import Side, changes, differing, failures, numbered, pairs, sides, unjudged
 from bench.gate.words import Cell, Word, advise, sentence
 from bench.store import Store
 from training.errors import UserError
@@ -64,6 +64,7 @@ class Found:
 
     lost: list[str] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,22 @@ def check(
     *,
     thresholds: Mapping[str, float] | None = None,
     non_inferiority: bool = False,
+    run: Collection[str] = (),
 ) -> Verdict:
     """Compares every cell of `baseline` with `candidate`'s; what only the candidate has is new and judged by nobody.
 
     `thresholds` overrides the smallest difference that matters, by metric name (`clean_accuracy`) or full name
     (`aua_raw:textfooler`), in the metric's unit (shares: 0.05 is 5 points); a metric beyond `GATED` that is named there
     is judged too. With `non_inferiority` the burden of proof is the candidate's: a cell passes when its 95 % interval
-    ends within the smallest difference, which is the margin then. Raises UserError for an empty baseline, a metric that
-    cannot be judged or an unreadable record.
+    ends within the smallest difference, which is the margin then. `run`: the spec ids to judge, where the candidate's
+    folder holds earlier ones of the same arms too. Raises UserError for an empty baseline, a metric that cannot be
+    judged or an unreadable record.
     """
     limits = _limits(thresholds or {})
-    before, after = sides(baseline), sides(candidate)
+    before, after = sides(baseline), sides(candidate, run)
     if not before:
         raise UserError(f"'{baseline.folder}' holds no records to compare with; give a folder that `temper run` wrote.")
-    found, comparable = Found(), []
+    found, comparable = Found(notes=unjudged(before, after)), []
     for key, old, new in pairs(before, after):
         name = " / ".join(part for position, part in enumerate(key) if position != 2)
         if new is None:
@@ -192,7 +195,7 @@ def _verdict(cells: list[Cell], found: Found, non_inferiority: bool) -> Verdict:
         apart = apart or ["nothing could be compared: the baseline has no metric that the gate judges"]
     elif sentences["better"]:
         status = "better"
-    notes = [one.text for one in drifts if one.verdict in ("better", "small")]
+    notes = [*found.notes, *(one.text for one in drifts if one.verdict in ("better", "small"))]
     equal = len(sentences["same"])
     if cells and non_inferiority:
         notes.append(f"{equal + len(sentences['better'])} of {len(cells)} compared cells are shown to be not worse")

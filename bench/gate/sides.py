@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,26 +31,49 @@ class Side:
     values: dict[str, dict[int, Values]] = field(default_factory=dict)
 
 
-def sides(store: Store) -> Sides:
+def sides(store: Store, run: Collection[str] = ()) -> Sides:
     """The arms of a store by (task, model, tier, mitigation), then by settings: an arm may have two learning rates.
 
+    `run`: the spec ids of the run that is judged. Of an arm that has some of them, what the folder still holds of it
+    with other settings is left out: an arm that changed is not to be compared with itself as it was.
     Raises UserError when a record cannot be read or stands there in two versions.
     """
     found: Sides = {}
-    for record in store:
+    own, judged = set(run), dict[Key, set[str]]()
+    for spec_id in sorted(store.ids(), key=lambda one: one not in own):
+        record = store.read(spec_id)
         task, model, tier, mitigation = (str(record.spec.get(k)) for k in ("task", "model", "tier", "mitigation"))
-        settings = json.dumps({k: v for k, v in record.spec.items() if k not in NOT_SETTINGS}, sort_keys=True)
-        side = found.setdefault((task, model, tier, mitigation), {}).setdefault(settings, Side())
+        key, whole = (task, model, tier, mitigation), _settings(record, but=("seed",))
+        if spec_id in own:
+            judged.setdefault(key, set()).add(whole)
+        elif key in judged and whole not in judged[key]:
+            continue
+        side = found.setdefault(key, {}).setdefault(_settings(record, but=NOT_SETTINGS), Side())
         seed = int(record.spec["seed"])  # type: ignore[arg-type]
         if seed in side.records:
             raise UserError(
                 f"'{store.folder}' holds two versions of {task} / {mitigation}, seed {seed}: "
-                f"'{side.records[seed].spec_id}' and '{record.spec_id}'; keep one of them to compare."
+                f"'{side.records[seed].spec_id}' and '{record.spec_id}'; keep one of them to compare, or run into a "
+                "folder of its own."
             )
         for name, values in extract(record, functools.partial(store.tables, record)).items():
             side.values.setdefault(name, {})[seed] = values
         side.records[seed] = record.model_copy(update={"tables": {}})
     return found
+
+
+def _settings(record: Record, but: Collection[str]) -> str:
+    return json.dumps({k: v for k, v in record.spec.items() if k not in but}, sort_keys=True)
+
+
+def unjudged(before: Sides, after: Sides) -> list[str]:
+    """Arms that the candidate has with the baseline's settings and with others as well, as sentences."""
+    return [
+        f"{key[0]} / {key[1]} / {key[3]}: the candidate also holds it with settings that the baseline does not have, "
+        "compared with nothing; to judge them, run into a folder of their own"
+        for key, variants in before.items()
+        if len(others := after.get(key, {}).keys()) > 1 and others - variants.keys()
+    ]
 
 
 def pairs(before: Sides, after: Sides) -> Iterator[tuple[Key, Side, Side | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,22 +97,54 @@ def test_the_gate_sees_what_no_cell_shows(filled: Fill, tmp_path: Path) -> None:
 # --- settings, margins
 
 
+def without_radius(record: Record, tables: dict[str, Any]) -> Record:
+    if record.spec["mitigation"] != "fgm":
+        return record
+    spec = record.spec | {"mitigations": [{"name": "fgm", "version": 1, "config": {"epsilon": 0.0}}]}
+    return drop(0.2)(record.model_copy(update={"spec": spec, "spec_id": f"{record.spec_id}-planted"}), tables)
+
+
 def test_a_changed_setting_is_compared_and_named(filled: Fill, tmp_path: Path) -> None:
     """A mitigation whose epsilon became 0: the message names it, the metric, the size, the interval, what to do."""
     store = filled("a", {"baseline": {}, "fgm": with_epsilon(0.1)})
-
-    def planted(record: Record, tables: dict[str, Any]) -> Record:
-        if record.spec["mitigation"] != "fgm":
-            return record
-        mitigations = [{"name": "fgm", "version": 1, "config": {"epsilon": 0.0}}]
-        return drop(0.2)(record.model_copy(update={"spec": record.spec | {"mitigations": mitigations}}), tables)
-
-    verdict = checking.check(store, edited(store, tmp_path / "b", planted))
+    verdict = checking.check(store, edited(store, tmp_path / "b", without_radius))
     assert verdict.exit_code == 1
     said = verdict.worse[0]
     assert said.startswith("movie_reviews / bert-tiny / fgm / AUA calibrated deepwordbug: 0.")
     assert re.search(r", -20\.0 \[-[\d.]+, -[\d.]+\] points, p = ", said)
     assert "the settings changed (fgm: epsilon 0.1 -> 0.0); set them back and run again" in verdict.advice[0]
+
+
+def test_an_arm_that_changed_is_not_compared_with_what_the_folder_holds_of_it_from_before(
+    filled: Fill, tmp_path: Path
+) -> None:
+    store = filled("a", {"baseline": {}, "fgm": with_epsilon(0.1)})
+    both = edited(store, tmp_path / "b", lambda record, _: record)
+    planted = edited(store, tmp_path / "c", without_radius)
+    for path in planted.records.glob("*-planted.json"):
+        shutil.copy(path, both.records)
+    judged = checking.check(store, both, run=planted.ids())
+    assert judged.exit_code == 1
+    assert judged.worse == checking.check(store, planted).worse
+    # who only has the folders cannot know which of the two was meant
+    with pytest.raises(UserError, match=r"two versions of movie_reviews / fgm, seed 0.*a folder of its own"):
+        checking.check(store, both)
+
+
+def test_an_arm_with_further_settings_is_said_to_have_them(filled: Fill, tmp_path: Path) -> None:
+    store = filled("a", {"baseline": {}, "fgm": {}})
+
+    def slower(record: Record, _: dict[str, Any]) -> Record | None:
+        spec = record.spec | {"settings": {"learning_rate": 1e-5}}
+        return record.model_copy(update={"spec": spec, "spec_id": f"{record.spec_id}-slower"})
+
+    both = edited(store, tmp_path / "b", lambda record, _: record)
+    for path in edited(store, tmp_path / "c", slower).records.glob("*--fgm--*-slower.json"):
+        shutil.copy(path, both.records)
+    verdict = checking.check(store, both)
+    said = "movie_reviews / bert-tiny / fgm: the candidate also holds it with settings that the baseline does not have"
+    assert [reason.startswith(said) for reason in verdict.reasons].count(True) == 1
+    assert not any("also holds" in reason for reason in checking.check(both, both).reasons)
 
 
 def test_an_arm_whose_name_says_its_settings_is_still_the_same_arm(filled: Fill) -> None:

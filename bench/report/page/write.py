@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jinja2
@@ -129,11 +130,17 @@ def _settle(building: Path, folder: Path) -> Path:
 
 def digest(folder: Path) -> str:
     """12 hex digits over the names and contents of all files below a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     found = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        found.update(path.read_bytes())
+    with ThreadPoolExecutor() as pool:  # what reads and digests lets the others go on
+        for path, content in zip(paths, pool.map(_digest_of, paths), strict=True):
+            found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + content)
     return found.hexdigest()[:12]
+
+
+def _digest_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _umask() -> int:
