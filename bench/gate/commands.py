@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bench.gate.settings import ARMS, COMPARISONS
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def _add_plan(app: typer.Typer, out: Console) -> None:
         power: Annotated[float, typer.Option(help="With which chance it is to be found.")] = 0.8,
         metric: Annotated[str, typer.Option(help="A metric per example.")] = "clean_accuracy",
         results: Annotated[Path | None, typer.Option(help="Take the noise from the records of this folder.")] = None,
-        comparisons: Annotated[int, typer.Option(min=1, help="Cells that are corrected for.")] = 30,
-        arms: Annotated[int, typer.Option(min=1, help="Arms in each of the two sets.")] = 6,
+        comparisons: Annotated[int, typer.Option(min=1, help="Cells that are corrected for.")] = COMPARISONS,
+        arms: Annotated[int, typer.Option(min=1, help="Arms in each of the two sets.")] = ARMS,
     ) -> None:
         """How many seeds and examples a difference of that size needs to be found."""
         from bench.gate import planner

@@ -22,7 +22,7 @@ from rich.text import Text
 from bench import metrics, stats
 from bench.board import Board
 from bench.gate import checking
-from bench.gate.settings import gate_thresholds
+from bench.gate.settings import ARMS, COMPARISONS, gate_thresholds
 from bench.leaderboard import build
 from bench.stats import Array, Pool, Squares
 from bench.store import Store
@@ -32,7 +32,6 @@ DRAWS, POOLS = 2000, 500
 TINY = 1e-9
 SEEDS = (3, 5, 8, 12, 20)
 EXAMPLES = (50, 100, 200, 500, 1000, 2000, 5000)
-ARMS, COMPARISONS = 6, 30  # `quick`: six arms, five judged metrics each
 POINTS = re.compile(r"([0-9]*\.?[0-9]+)\s*(pp|%)?")
 
 

@@ -1,4 +1,4 @@
-"""What `[tool.temperbench.gate]` of ./pyproject.toml asks of the gate."""
+"""What `[tool.temperbench.gate]` of ./pyproject.toml asks of the gate, and the size that is assumed of a set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from training.errors import UserError
 
 SECTION = "[tool.temperbench.gate]"
+ARMS, COMPARISONS = 7, 49  # what `temper plan` assumes: `quick`, seven arms with seven judged metrics each
 
 
 def gate_thresholds(folder: Path | None = None) -> dict[str, float]:
