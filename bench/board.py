@@ -13,6 +13,7 @@ import pydantic_core
 from bench.metrics import Missing, Values
 from bench.record import Record
 from bench.robustness.masking import Sign
+from bench.spec import BASELINE, GIVEN
 from bench.stats import Difference, Interval
 from training.health import UNHEALTHY
 
@@ -76,12 +77,16 @@ class Arm:
 
 @dataclass
 class Board:
-    """One comparable set of arms, in order; `metrics` are the full names shown, `score` the one ranked by."""
+    """One comparable set of arms, in order; `metrics` are the full names shown, `score` the one ranked by.
+
+    `fingerprint` is what their numbers mean (`comparability`), `asked` what else all of them share (`asked`).
+    """
 
     task: str
     model: str
     tier: str
     fingerprint: dict[str, Any]
+    asked: dict[str, Any] = field(default_factory=dict)
     arms: list[Arm] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)
     score: str = "worst_case"
@@ -117,6 +122,19 @@ def comparability(record: Record) -> dict[str, Any]:
     return found
 
 
+def asked(record: Record) -> dict[str, Any]:
+    """What was asked of the run of every arm of a board alike: attacks, explainers, and settings but the learning rate.
+
+    An arm that met fewer attacks would have the better worst case, and one that trained longer the better everything.
+    """
+    spec, settings = record.spec, record.spec.get("settings")
+    found: dict[str, Any] = {"adaptive": spec.get("adaptive", False)}
+    for key in ("recipes", "explainers"):
+        if isinstance(names := spec.get(key), list):
+            found[key] = sorted(map(str, names))
+    return found | ({k: v for k, v in settings.items() if k != "learning_rate"} if isinstance(settings, dict) else {})
+
+
 def labelled(record: Record) -> float:
     """The share of the training texts whose labels were used, in (0, 1]."""
     settings = record.spec.get("settings")
@@ -125,19 +143,19 @@ def labelled(record: Record) -> float:
 
 def place(boards: list[Board], record: Record, values: Mapping[str, Values]) -> None:
     """Puts a record on the first board it contradicts in nothing; a failed one has fewer fingerprints to contradict."""
-    prints = comparability(record)
+    prints, wanted = comparability(record), asked(record)
     task, model, tier = (str(record.spec.get(key)) for key in ("task", "model", "tier"))
     share = labelled(record)
     for board in boards:
         if (board.task, board.model, board.tier, board.labelled) != (task, model, tier, share):
             continue
-        shared = board.fingerprint.keys() & prints.keys()
-        if all(board.fingerprint[key] == prints[key] for key in shared):
+        if not (_differing(board.asked, wanted) or _differing(board.fingerprint, prints)):
             break
     else:
         board = Board(task, model, tier, {}, labelled=share)
         boards.append(board)
     board.fingerprint |= prints
+    board.asked |= wanted
     identity = _identity(record)
     # the seeds of an arm come one after another, most often to the arm that came last
     arm = next((a for a in reversed(board.arms) if a.identity == identity), None)
@@ -159,26 +177,44 @@ def _in_order(text: bytes) -> str:
     return json.dumps(json.loads(text), sort_keys=True)
 
 
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """What both say, and not alike."""
+    return [key for key in first.keys() & second.keys() if first[key] != second[key]]
+
+
 def why_apart(board: Board, twins: list[Board]) -> str:
-    keys = sorted(
-        key
-        for key in board.fingerprint
-        if any(key in t.fingerprint and t.fingerprint[key] != board.fingerprint[key] for t in twins)
-    )
-    return f"not comparable with the other boards of this name: they differ in {', '.join(keys)}"
+    """What this board and the others of its name differ in, as a sentence."""
+    fixed = {key for twin in twins for key in _differing(board.fingerprint, twin.fingerprint)}
+    wanted = {key for twin in twins for key in _differing(board.asked, twin.asked)}
+    # what was asked is short enough to be said
+    said = [*sorted(fixed), *(f"{key} (here {_brief(board.asked[key])})" for key in sorted(wanted - fixed))]
+    if fixed:
+        return f"not comparable with the other boards of this name: they differ in {', '.join(said)}"
+    return f"one of {len(twins)} boards of this name, as their arms were asked other things: {', '.join(said)}"
+
+
+def _brief(value: Any) -> str:
+    return " ".join(value) or "none" if isinstance(value, list) else json.dumps(value)
 
 
 def tell_apart(arms: list[Arm]) -> None:
-    """Gives arms of one mitigation but different settings names of their own."""
+    """Gives arms of one mitigation but different settings names of their own.
+
+    Of several baselines the one at the searched learning rate keeps its name: the others are compared with it, too.
+    """
     for label in {arm.label for arm in arms}:
         same = [arm for arm in arms if arm.label == label]
         if len(same) < 2:
             continue
         flat = [_flat({k: v for k, v in arm.records[0].spec.items() if k != "seed"}) for arm in same]
         differing = sorted(k for k in set().union(*flat) if len({json.dumps(one.get(k)) for one in flat}) > 1)
+        if len(differing) > 1:  # where the rate is from only says what the rate says
+            differing = [key for key in differing if key != "learning_rate_source"]
+        kept = min(same, key=lambda arm: (arm.records[0].spec.get("learning_rate_source") == GIVEN, arm.identity))
         for arm, settings in zip(same, flat, strict=True):
             shown = ", ".join(f"{key.rpartition('.')[2]}={settings.get(key)}" for key in differing)
-            arm.label = f"{label} [{shown}]"
+            if label != BASELINE or arm is not kept:
+                arm.label = f"{label} [{shown}]"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

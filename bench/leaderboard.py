@@ -62,8 +62,9 @@ def build(records: Store | Iterable[Record], tables: Any = None, workers: int | 
 
 
 def order(board: Board) -> tuple[Any, ...]:
-    """What boards are sorted by."""
-    return (*_family_of(board), json.dumps(board.fingerprint, sort_keys=True))
+    """What boards are sorted by: of one name the largest first."""
+    told = json.dumps([board.fingerprint, board.asked], sort_keys=True)
+    return (*_family_of(board), -len(board.arms), told)
 
 
 def _family_of(board: Board) -> tuple[str, str, str, float]:

@@ -124,7 +124,7 @@ def _shown(board: Board, wanted: tuple[str, ...]) -> list[str]:
 def _same(board: Board, theirs: list[Board]) -> Board | None:
     """Of the boards of the same name, the one that differs from today's in the fewest things."""
     alike = [b for b in theirs if (b.task, b.model, b.tier, b.labelled) == _name(board)]
-    return min(alike, key=lambda other: len(apart(board, other)), default=None)
+    return min(alike, key=lambda other: (len(apart(board, other)), other.asked != board.asked), default=None)
 
 
 def _name(board: Board) -> tuple[str, str, str, float]:
