@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from rich.table import Table
 
@@ -151,28 +150,21 @@ def _cells(comparable: list[Pair], limits: Mapping[str, float], found: Found) ->
             continue
         smallest = limits.get(metric, limits.get(metric.partition(":")[0], 0.0))
         cells.append(Cell(pair.name, metric, before, after, difference, smallest, pair.changed))
-    return cells
+    # of runs that were asked other things each has the arm, so it has what both were asked twice
+    return list(dict.fromkeys(cells))
 
 
 def _lend(metric: str, comparable: list[Pair]) -> stats.Pool | None:
     """The spread over seeds of all arms of both sets; an arm that did not change counts once."""
-    arms = [pair.old.values.get(metric, {}) for pair in comparable]
-    for pair in comparable:
-        old, new = pair.old.values.get(metric, {}), pair.new.values.get(metric, {})
-        if old.keys() != new.keys() or any(not _equal(old[seed], new[seed]) for seed in old):
-            arms.append(new)
-    return metrics.lend(metric, arms)
+    arms = {}
+    for side in (side for pair in comparable for side in (pair.old, pair.new)):
+        values = side.values.get(metric, {})
+        arms[tuple((seed, *_content(values[seed])) for seed in sorted(values))] = values
+    return metrics.lend(metric, list(arms.values()))
 
 
-def _equal(a: metrics.Values, b: metrics.Values) -> bool:
-    return (
-        a.ids == b.ids
-        and np.array_equal(a.top, b.top, equal_nan=True)
-        and (
-            (a.bottom is None) == (b.bottom is None)
-            and (a.bottom is None or b.bottom is None or np.array_equal(a.bottom, b.bottom))
-        )
-    )
+def _content(values: metrics.Values) -> tuple[Any, ...]:
+    return values.ids, values.top.tobytes(), None if values.bottom is None else values.bottom.tobytes()
 
 
 def _verdict(cells: list[Cell], found: Found, non_inferiority: bool) -> Verdict:

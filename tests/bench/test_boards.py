@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import leaderboard
+from bench.gate import checking
 from bench.board import Arm, Board
 from bench.record import Record
 from bench.store import Store
 from tests.bench.conftest import RECIPES, make_record, make_tables
+from tests.bench.test_gate import drop, edited
 
 Fill = Callable[..., Store]
 ARMS = ("baseline", "fgm", "eda")
@@ -88,3 +91,16 @@ def test_the_baseline_at_another_rate_is_an_arm_beside_the_searched_one(filled: 
     assert arm(board, "baseline").fact("learning_rate_source") == "grid on validation"
     assert arm(board, control).difference is not None
     assert arm(board, control).verdict == "not distinguishable"
+
+
+def test_the_gate_counts_an_arm_of_two_runs_once(filled: Fill, tmp_path: Path) -> None:
+    """The same models in two runs are no further comparison, and no further evidence of how much seeds differ."""
+    once, twice = (filled(name, {name: {} for name in ARMS}) for name in ("once", "twice"))
+    for mitigation in ARMS:
+        add(twice, mitigation, "later", recipes=["deepwordbug"])
+    found = [
+        checking.check(store, edited(store, tmp_path / f"{store.folder.name}-worse", drop(0.1)))
+        for store in (once, twice)
+    ]
+    assert found[0].exit_code == 1
+    assert found[0].rows.equals(found[1].rows)
