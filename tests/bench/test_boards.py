@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench import leaderboard
-from bench.gate import checking
 from bench.board import Arm, Board
+from bench.gate import checking
 from bench.record import Record
 from bench.store import Store
 from tests.bench.conftest import RECIPES, make_record, make_tables
