@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,10 +193,6 @@ def why_apart(board: Board, twins: list[Board]) -> str:
     return f"one of {len(twins)} boards of this name, as their arms were asked other things: {', '.join(said)}"
 
 
-def _brief(value: Any) -> str:
-    return " ".join(value) or "none" if isinstance(value, list) else json.dumps(value)
-
-
 def tell_apart(arms: list[Arm]) -> None:
     """Gives arms of one mitigation but different settings names of their own.
 
@@ -206,19 +202,32 @@ def tell_apart(arms: list[Arm]) -> None:
         same = [arm for arm in arms if arm.label == label]
         if len(same) < 2:
             continue
-        flat = [_flat({k: v for k, v in arm.records[0].spec.items() if k != "seed"}) for arm in same]
-        differing = sorted(k for k in set().union(*flat) if len({json.dumps(one.get(k)) for one in flat}) > 1)
-        if len(differing) > 1:  # where the rate is from only says what the rate says
-            differing = [key for key in differing if key != "learning_rate_source"]
+        shown = differences([{k: v for k, v in arm.records[0].spec.items() if k != "seed"} for arm in same])
         kept = min(same, key=lambda arm: (arm.records[0].spec.get("learning_rate_source") == GIVEN, arm.identity))
-        for arm, settings in zip(same, flat, strict=True):
-            shown = ", ".join(f"{key.rpartition('.')[2]}={settings.get(key)}" for key in differing)
+        for arm, text in zip(same, shown, strict=True):
             if label != BASELINE or arm is not kept:
-                arm.label = f"{label} [{shown}]"
+                arm.label = f"{label} [{text}]"
+
+
+def differences(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each what the others do not have alike, `learning_rate=0.001, epochs=2`."""
+    flat = [_flat(spec) for spec in specs]
+    differing = sorted(k for k in set().union(*flat) if len({json.dumps(one.get(k)) for one in flat}) > 1)
+    if len(differing) > 1:  # where the rate is from only says what the rate says
+        differing = [key for key in differing if key != "learning_rate_source"]
+    return [", ".join(f"{key.rpartition('.')[2]}={_brief(one.get(key))}" for key in differing) for one in flat]
+
+
+def _brief(value: Any) -> str:
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    items: Iterable[tuple[Any, Any]] | None = None
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and any(isinstance(one, (dict, list)) for one in value):
+        items = enumerate(value)
     if items is None:
         return {prefix: value}
     return {k: v for key, inner in items for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}

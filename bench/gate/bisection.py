@@ -51,7 +51,7 @@ class Causes:
 def causes(baseline: Store, candidate: Store) -> Causes:
     """Reads the causes off two sets of records. Raises UserError where a record cannot be read."""
     found: dict[str, dict[str, None]] = {kind: {} for kind in ("data", "settings", "libraries", "code", "machine")}
-    for key, old, new in pairs(sides(baseline), sides(candidate)):
+    for key, _, old, new in pairs(sides(baseline), sides(candidate)):
         if new is None:
             continue
         for seed in sorted(old.records.keys() & new.records.keys()):

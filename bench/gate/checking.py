@@ -23,7 +23,7 @@ from rich.table import Table
 from bench import metrics, stats
 from bench.gate import drift, words
 from bench.gate.drift import Drift
-from bench.gate.sides import Side, changes, differing, failures, numbered, pairs, sides, unjudged
+from bench.gate.sides import Key, Side, changes, differing, failures, numbered, pairs, sides, unjudged
 from bench.gate.words import Cell, Word, advise, sentence
 from bench.store import Store
 from training.errors import UserError
@@ -70,11 +70,16 @@ class Found:
 class Pair:
     """Two sides of an arm that may be compared, and what of its own settings changed between them."""
 
+    key: Key
     name: str
-    group: tuple[str, str, str]
     old: Side
     new: Side
     changed: tuple[str, ...]
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Task, model and tier: whose arms lend each other their spread."""
+        return self.key[:3]
 
 
 def check(
@@ -99,8 +104,7 @@ def check(
     if not before:
         raise UserError(f"'{baseline.folder}' holds no records to compare with; give a folder that `temper run` wrote.")
     found, comparable = Found(notes=unjudged(before, after)), []
-    for key, old, new in pairs(before, after):
-        name = " / ".join(part for position, part in enumerate(key) if position != 2)
+    for key, name, old, new in pairs(before, after):
         if new is None:
             found.lost.append(f"{name}: not in the candidate ({key[2]}): a vanished cell counts as worse")
             continue
@@ -108,7 +112,7 @@ def check(
         if why := differing(old, new):
             found.apart.append(f"{name}: not comparable: {why}")
             continue
-        comparable.append(Pair(name, key[:3], old, new, tuple(changes(old, new))))
+        comparable.append(Pair(key, name, old, new, tuple(changes(old, new))))
     cells = _cells(comparable, limits, found)
     return _verdict(cells, found, non_inferiority)
 
@@ -129,8 +133,8 @@ def _judged(metric: str, limits: Mapping[str, float]) -> bool:
 def _cells(comparable: list[Pair], limits: Mapping[str, float], found: Found) -> list[Cell]:
     wanted = [(pair, m) for pair in comparable for m in metrics.in_order(pair.old.values) if _judged(m, limits)]
     rounds = max(stats.ROUNDS, ROUNDS_PER_CELL * len(wanted))
-    lent: dict[tuple[tuple[str, str, str], str], stats.Pool | None] = {}
-    cells = []
+    lent: dict[tuple[tuple[str, ...], str], stats.Pool | None] = {}
+    cells: dict[tuple[Any, ...], Cell] = {}
     for pair, metric in wanted:
         first, second = pair.old.values[metric], pair.new.values.get(metric, {})
         name = f"{pair.name} / {metrics.title(metric)}"
@@ -149,9 +153,10 @@ def _cells(comparable: list[Pair], limits: Mapping[str, float], found: Found) ->
             found.apart.append(f"{name}: not comparable: no example is known on both sides")
             continue
         smallest = limits.get(metric, limits.get(metric.partition(":")[0], 0.0))
-        cells.append(Cell(pair.name, metric, before, after, difference, smallest, pair.changed))
-    # of runs that were asked other things each has the arm, so it has what both were asked twice
-    return list(dict.fromkeys(cells))
+        # two runs that were asked other things have the same models, so what both were asked stands there twice
+        same = (pair.key, metric, before, after, difference)
+        cells.setdefault(same, Cell(pair.name, metric, before, after, difference, smallest, pair.changed))
+    return list(cells.values())
 
 
 def _lend(metric: str, comparable: list[Pair]) -> stats.Pool | None:

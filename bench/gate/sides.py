@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.board import comparability
+from bench.board import comparability, differences
 from bench.extraction import extract
 from bench.metrics import Values
 from bench.record import Record
@@ -76,17 +76,19 @@ def unjudged(before: Sides, after: Sides) -> list[str]:
     ]
 
 
-def pairs(before: Sides, after: Sides) -> Iterator[tuple[Key, Side, Side | None]]:
-    """Every arm of the baseline set with its partner, None where it vanished.
+def pairs(before: Sides, after: Sides) -> Iterator[tuple[Key, str, Side, Side | None]]:
+    """Every arm of the baseline set, its name, and its partner, None where it vanished.
 
     By name, and where a name has several settings by these too. An arm whose name says its hyper-parameters
     (`fgm (epsilon=0.0)`) is the partner of the one with the same mitigations that vanished, if only one can be.
     """
     for key, variants in before.items():
         partners = after.get(key) or _renamed(key, variants, before, after)
-        for settings, old in variants.items():
-            alone = len(variants) == len(partners) == 1
-            yield key, old, next(iter(partners.values())) if alone else partners.get(settings)
+        alone = len(variants) == len(partners) == 1
+        told = differences([json.loads(settings) for settings in variants])
+        for (settings, old), text in zip(variants.items(), told, strict=True):
+            name = " / ".join((key[0], key[1], key[3])) + (f" [{text}]" if text else "")
+            yield key, name, old, next(iter(partners.values())) if alone else partners.get(settings)
 
 
 def _renamed(key: Key, variants: dict[str, Side], before: Sides, after: Sides) -> dict[str, Side]:

@@ -21,14 +21,14 @@ ARMS = ("baseline", "fgm", "eda")
 SETTINGS = {"epochs": 2, "learning_rate": 5e-5}
 
 
-def add(store: Store, mitigation: str, name: str, **spec: Any) -> None:
+def add(store: Store, mitigation: str, name: str, noise: object = 0, **spec: Any) -> None:
     """Three runs of an arm whose spec differs in something from those that are there."""
     recipes = spec.get("recipes", list(RECIPES))
     for seed in range(3):
         record: Record = make_record(mitigation, seed, recipes=recipes, spec=spec)
         tables = make_tables(
             mitigation, seed, accuracy=0.8, aua={recipe: RECIPES.get(recipe, 0.9) for recipe in recipes}, raw_bonus=0.0,
-            n=200, attacked=50, noise=0,
+            n=200, attacked=50, noise=noise,
         )  # fmt: skip
         store.write(record.model_copy(update={"spec_id": f"{record.spec_id}-{name}"}), tables)
 
@@ -51,7 +51,7 @@ def notes_apart(board: Board) -> list[str]:
         ({"recipes": ["deepwordbug"]}, "recipes (here deepwordbug textfooler)"),
         ({"explainers": ["lime"]}, "explainers (here integrated_gradients)"),
         ({"settings": SETTINGS | {"epochs": 5}}, "epochs (here 2)"),
-        ({"adaptive": True}, "adaptive (here false)"),
+        ({"adaptive": True}, "adaptive (here False)"),
     ],
 )
 def test_what_was_asked_otherwise_has_a_board_and_a_baseline_of_its_own(
@@ -103,4 +103,18 @@ def test_the_gate_counts_an_arm_of_two_runs_once(filled: Fill, tmp_path: Path) -
         for store in (once, twice)
     ]
     assert found[0].exit_code == 1
-    assert found[0].rows.equals(found[1].rows)
+    first, second = (one.rows.drop(columns="cell") for one in found)
+    assert first.equals(second)
+
+
+def test_the_gate_names_what_two_arms_of_one_name_differ_in(filled: Fill) -> None:
+    store = filled("r", {"baseline": {}, "fgm": {}})
+    add(store, "baseline", "faster", noise=1, settings=SETTINGS | {"learning_rate": 1e-3})
+    add(store, "fgm", "later", noise=1, recipes=["deepwordbug"])
+    cells = set(checking.check(store, store).rows.cell)
+    assert cells == {
+        "movie_reviews / bert-tiny / baseline [learning_rate=5e-05]",
+        "movie_reviews / bert-tiny / baseline [learning_rate=0.001]",
+        "movie_reviews / bert-tiny / fgm [recipes=deepwordbug textfooler]",
+        "movie_reviews / bert-tiny / fgm [recipes=deepwordbug]",
+    }
