@@ -82,7 +82,7 @@ TIERS: dict[str, Tier] = {
         ),
     ),
     "quick": Tier(
-        purpose="a first leaderboard: seven arms, 3 seeds, some twenty minutes on 2 cores",
+        purpose="a first leaderboard: seven arms, 3 seeds, half an hour on 2 cores",
         model="bert-tiny",
         tasks=("movie_reviews",),
         mitigations=ARMS,
