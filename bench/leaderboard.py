@@ -47,14 +47,16 @@ UNKNOWN, OK = (None,) * 5, ("ok", None)
 MATRIX_ONLY = ("transfer_from", "transfer_f1_from")  # a column for every arm, shown as a matrix instead
 
 
-def build(records: Store | Iterable[Record], tables: Any = None, workers: int | None = None) -> list[Board]:
+def build(
+    records: Store | Iterable[Record], tables: Any = None, workers: int | None = None, keep: Sequence[str] = ()
+) -> list[Board]:
     """The boards of a store, sorted by task, model and tier. `tables(record, name)` is needed when no Store is given.
 
-    `workers`: processes, the same boards with any number; by default as many as pay. Raises UserError (StoreError) when
-    a record cannot be read.
+    `workers`: processes, the same boards with any number; by default as many as pay. `keep`: full names of metrics
+    whose values the arms are to keep (`Arm.values`). Raises UserError (StoreError) when a record cannot be read.
     """
     if isinstance(records, Store):
-        boards = _of_store(records, workers)
+        boards = _of_store(records, workers, keep)
     else:
         found = [(r.model_copy(update={"tables": {}}), extract(r, functools.partial(tables, r))) for r in records]
         boards = _boards(found)
@@ -72,12 +74,13 @@ def _family_of(board: Board) -> tuple[str, str, str, float]:
     return board.task, board.model, board.tier, -board.labelled
 
 
-def _of_store(store: Store, workers: int | None) -> list[Board]:
+def _of_store(store: Store, workers: int | None, keep: Sequence[str]) -> list[Board]:
     ids = store.ids()
     parts = partitions(ids)
-    made = list(each(functools.partial(of_part, store.folder), parts, len(ids), workers))
+    of = functools.partial(of_part, store.folder, keep=keep)
+    made = list(each(of, parts, len(ids), workers))
     if torn(made):
-        return of_part(store.folder, ids)
+        return of(ids)
     return [board for boards in made for board in boards]
 
 
@@ -93,16 +96,16 @@ def torn(parts: Iterable[Sequence[Board]]) -> bool:
     return any(len(numbers) > 1 for numbers in where.values())
 
 
-def of_part(folder: Path, ids: Sequence[str], held: Held | None = None) -> list[Board]:
+def of_part(folder: Path, ids: Sequence[str], held: Held | None = None, keep: Sequence[str] = ()) -> list[Board]:
     """The finished boards of some records of a store, sorted; `held` keeps whole records that are wanted again.
 
-    Raises UserError (StoreError) when a record cannot be read.
+    `keep`: see `build`. Raises UserError (StoreError) when a record cannot be read.
     """
     boards = _boards(read(folder, ids, held))
     for board in boards:
         kept = (*MATRIX_ONLY, board.score)
         for arm in board.arms:
-            arm.values = {name: seeds for name, seeds in arm.values.items() if name.partition(":")[0] in kept}
+            arm.values = {n: seeds for n, seeds in arm.values.items() if n in keep or n.partition(":")[0] in kept}
     return boards
 
 

@@ -236,10 +236,9 @@ def compare(
         return None
     top, bottom = stack(name, [a[seed] for seed in common] + [b[seed] for seed in common])
     half = len(common)
-    if bottom is None:
-        return stats.paired_bootstrap(top[:half], top[half:], rounds=rounds, lent=lent)
-    first, second = bottom[:half], bottom[half:]
-    return stats.paired_bootstrap(top[:half], top[half:], a_weight=first, b_weight=second, rounds=rounds, lent=lent)
+    first, second = (None, None) if bottom is None else (bottom[:half], bottom[half:])
+    found = stats.paired_bootstrap(top[:half], top[half:], a_weight=first, b_weight=second, rounds=rounds, lent=lent)
+    return None if found is None else ranges.cut_difference(found, of(name).range)
 
 
 def lend(name: str, arms: Iterable[Mapping[int, Values]]) -> stats.Pool | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import TypeVar
 
-from bench.stats import Interval
+from bench.stats import Difference, Interval
 
 Range = tuple[float, float]
+Cut = TypeVar("Cut", Interval, Difference)
 
 # by unit; what is in neither of the two is a count, a time, or a ratio of such, and at least 0
 UNITS: dict[str, Range] = {
@@ -35,12 +38,17 @@ def of(name: str, unit: str) -> Range:
     return NAMES.get(name, UNITS.get(unit, (0.0, math.inf)))
 
 
-def cut(interval: Interval, limits: Range) -> Interval:
+def cut(found: Cut, limits: Range) -> Cut:
     """The interval without what lies outside `limits`; it still holds its value where rounding put that outside."""
-    if interval.value is None or interval.low is None or interval.high is None:
-        return interval
-    if limits[0] <= interval.low <= interval.value <= interval.high <= limits[1]:
-        return interval
-    low, high = max(interval.low, limits[0]), min(interval.high, limits[1])
-    low, high = min(low, interval.value), max(high, interval.value)
-    return Interval(interval.value, low, high, interval.n, interval.seeds, interval.df)
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    if limits[0] <= found.low <= found.value <= found.high <= limits[1]:
+        return found
+    low, high = max(found.low, limits[0]), min(found.high, limits[1])
+    return replace(found, low=min(low, found.value), high=max(high, found.value))
+
+
+def cut_difference(found: Difference, limits: Range) -> Difference:
+    """The same of a difference of two numbers within `limits`: at most as large as these are apart."""
+    width = limits[1] - limits[0]
+    return cut(found, (-width, width))

@@ -69,7 +69,7 @@ def compare(
 
     found = _each(map(key, range(len(arms))), together) if about.kind in BY_EXAMPLE else [None] * len(arms)
     return [
-        metrics.compare(name, first, by_seed, lent=lent) if one is None else one
+        metrics.compare(name, first, by_seed, lent=lent) if one is None else ranges.cut_difference(one, about.range)
         for one, by_seed in zip(found, arms, strict=True)
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from bench import stats
 from bench.gate import planner
 from bench.gate.checking import ALPHA
 from bench.gate.planner import Components, Question
-from bench.stats import Array, Pool, Squares
+from bench.leaderboard import build
+from bench.stats import Array, Pool, Squares, paired_squares
 from training.errors import UserError
 
 ARMS = 30
@@ -120,6 +123,27 @@ def test_more_is_better_and_the_answer_is_the_least_that_suffices() -> None:
     said = f"5 seeds and {found.needed[5]} examples find a difference of 3 points in clean_accuracy with power 0.8"
     assert planner.sentence(asked, found).startswith(said)
     assert planner.power(asked, parts, 5, 1000) == planner.power(asked, parts, 5, 1000)
+
+
+@pytest.mark.parametrize("metric", ["clean_accuracy", "aua_raw:textfooler"])
+def test_the_noise_is_that_of_the_given_folder(metric: str, filled: Any) -> None:
+    store = filled("r", {"baseline": {}, "fgm": {}})
+    table, column, won = {
+        "clean_accuracy": ("clean", "correct", True),
+        "aua_raw:textfooler": ("attack:textfooler:raw", "status", "failed"),
+    }[metric]
+    outcomes: dict[str, list[Any]] = {"baseline": [], "fgm": []}
+    for record in store:
+        rows = store.tables(record, table).sort_values("id")
+        outcomes[str(record.spec["mitigation"])].append((rows[column] == won).to_numpy(dtype=float))
+    expected = paired_squares(*(np.array(rows) for rows in outcomes.values()))
+    assert expected is not None
+    found = planner.components(build(store, keep=[metric]), metric)
+    assert found.residual == pytest.approx(expected.residual)
+    assert found.seed == pytest.approx(max(0.0, expected.seed_variance))
+    assert found.example == pytest.approx(max(0.0, expected.example_variance))
+    *_, last = planner.answer("10pp", 0.8, metric, store)
+    assert f"from differences to the baseline: 1: seeds {found.seed:.2g}, " in last
 
 
 @pytest.mark.parametrize(("text", "value"), [("3pp", 0.03), ("2.5 %", 0.025), ("0.03", 0.03)])

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from bench import metrics, ranges
+from bench import metrics, ranges, summaries
 from bench.metrics import Values
-from bench.stats import Interval
+from bench.stats import Difference, Interval
 
 
 def seeds(*rows: list[float]) -> list[Values]:
@@ -65,3 +65,15 @@ def test_a_cut_interval_holds_its_value_and_an_infinite_one_stays() -> None:
     assert ranges.cut(Interval(1.0 + 1e-16 + 1e-15, 0.9, 1.2, 5, 2), (0.0, 1.0)).high == 1.0 + 1e-16 + 1e-15
     endless = Interval(0.5, None, None, 5, 1)
     assert ranges.cut(endless, (0.0, 1.0)) is endless
+
+
+def test_a_difference_is_no_larger_than_its_ends_are_apart() -> None:
+    """Two seeds of eight texts: the t interval of so few reaches beyond what two shares can differ by."""
+    first, second = seeds([1.0] * 8, [0.0] * 7 + [1.0]), seeds([0.0] * 8, [0.0] * 8)
+    found = metrics.compare("clean_accuracy", dict(enumerate(first)), dict(enumerate(second)))
+    assert found is not None
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert found.value == pytest.approx(-9 / 16)
+    (together,) = summaries.compare("clean_accuracy", dict(enumerate(first)), [dict(enumerate(second))], None)
+    assert together == found
+    assert ranges.cut_difference(Difference(0.5, -0.2, 2.5, 0.1, 8, 2), (-1.0, 1.0)).high == 2.0
