@@ -19,7 +19,7 @@ from bench.explanations.explainers import load as load_explainer
 from bench.robustness import components
 from bench.robustness import transfer as transfers
 from bench.run import Job
-from bench.spec import BASELINE, GIVEN, RECIPES, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
+from bench.spec import BASELINE, GIVEN, PRESET, RECIPES, MitigationSpec, Spec, Tier, parse_mitigation, with_baseline
 from training import registry, span_head
 from training.errors import UserError
 from training.hooks import Settings
@@ -251,7 +251,7 @@ def _rate(request: Request, given: dict[str, Any], task: Task, model: str, stack
     if "learning_rate" in request.settings:
         return request.settings["learning_rate"], GIVEN
     if "learning_rate" in given:
-        return given["learning_rate"], f"preset {request.preset}"
+        return given["learning_rate"], f"{PRESET}{request.preset}"
     return learning_rate(task.name, task.kind, model, [(m.name, m.plugin) for m in stack.mitigations])
 
 

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from training.errors import UserError
 
 BASELINE = "baseline"
-GIVEN = "given by the user"  # where a learning rate is from that nobody searched
+# where a learning rate is from that nobody searched
+GIVEN = "given by the user"
+PRESET = "preset "
 # The baseline and of each family the arm with the highest worst case on one seed of the whole shelf, each at its own
 # learning rate (results/reference/shelf), among those at most a point of clean accuracy below the baseline; of equal
 # ones the one with the higher mean accuracy under the two ranked attacks. And FreeLB: of the arms that train against an

@@ -20,7 +20,9 @@ from bench import metrics
 from bench.gate.checking import Verdict
 from bench.gate.sides import Side, changes, pairs, sides
 from bench.record import Record
+from bench.spec import GIVEN, PRESET
 from bench.store import Store
+from training import registry
 from training.errors import UserError
 
 LIBRARIES = ("torch", "transformers", "textattack", "captum", "tokenizers", "peft", "accelerate", "numpy", "nltk")
@@ -114,7 +116,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:12]}…"
 
 
-def worst_arm(candidate: Store, verdict: Verdict) -> tuple[Record, str]:
+def worst_arm(baseline: Store, candidate: Store, verdict: Verdict) -> tuple[Record, str]:
     """The record (lowest seed) of the cell with the worst difference against what matters, and its metric.
 
     Raises UserError where no cell was compared.
@@ -124,25 +126,32 @@ def worst_arm(candidate: Store, verdict: Verdict) -> tuple[Record, str]:
     signs = [1 if metrics.of(name).direction == "higher" else -1 for name in verdict.rows["metric"]]
     size = verdict.rows["difference"] * signs / verdict.rows["smallest_difference"].clip(lower=1e-9)
     row = verdict.rows.iloc[int(size.to_numpy().argmin())]
-    task, model, arm = str(row["cell"]).split(" / ", 2)
-    for found in sides(candidate).items():
-        (t, m, _, name), variants = found
-        if (t, m, name) == (task, model, arm):
-            side = next(iter(variants.values()))
+    for _, name, _, side in pairs(sides(baseline), sides(candidate)):
+        if name == row["cell"] and side is not None:
             # the sides left their tables behind
             return candidate.read(side.records[min(side.records)].spec_id), str(row["metric"])
     raise UserError(f"'{row['cell']}' is not in the candidate under that name; run it again by hand.")
 
 
-def asked(record: Record) -> dict[str, Any]:
+def asked(
+    record: Record, *, data: Path | None = None, task: str | None = None, model: str | None = None
+) -> dict[str, Any]:
     """What a Request needs to make this arm's lowest seeds again, with the baseline that always runs beside it.
 
-    Raises UserError for what a command cannot say.
+    `data`, `task` (`hub:ID@COMMIT`), `model`: where they come from if not from the suite, as a record does not say so;
+    without, `tasks` is empty for a task that the suite does not know. Raises UserError for what a command cannot say.
     """
     spec: Mapping[str, Any] = record.spec
     settings = {key: value for key, value in _mapping(spec.get("settings")).items() if value is not None}
+    source, tier = str(spec.get("learning_rate_source")), str(spec["tier"])
+    if source != GIVEN:  # it is found again, with the source that the Spec names
+        settings.pop("learning_rate", None)
+    preset = source.removeprefix(PRESET) if source.startswith(PRESET) else None
+    known = [spec["task"]] if spec["task"] in registry.names("training.tasks") else []
     return {
-        "tier": spec["tier"], "tasks": [spec["task"]], "model": str(spec["model"]).partition(",")[0],
+        "tier": tier if preset is None else tier.removeprefix(preset).removeprefix("-") or None, "preset": preset,
+        "tasks": [] if data else [task] if task else known, "data": data,
+        "model": model or str(spec["model"]).partition(",")[0],
         "mitigations": [_stack(spec)], "seeds": int(spec["seed"]) + 1, "recipes": list(spec.get("recipes") or ()),
         "explainers": list(spec.get("explainers") or ()), "regime": spec.get("regime", "default"),
         "adaptive": bool(spec.get("adaptive", False)), "labelled": (settings.pop("labelled", 1.0),),
@@ -162,8 +171,11 @@ def _stack(spec: Mapping[str, Any]) -> str:
 
 
 def command(request: Mapping[str, Any], folder: Path) -> str:
-    """The request as a `temper run` line; settings that only a preset can make are left out of it."""
-    words = ["temper", "run", "--tier", str(request["tier"]), "--model", str(request["model"])]
+    """The request as a `temper run` line; settings that no option makes are left out of it."""
+    words = ["temper", "run"]
+    for key in ("tier", "preset", "model", "data"):
+        words += [f"--{key}", str(request[key])] if request[key] else []
+    words += ["--data", "FILE"] if _nowhere(request) else []
     for option in ("task", "mitigation", "recipe", "explainer"):
         words += [word for name in request[f"{option}s"] for word in (f"--{option}", str(name))]
     for key in ("epochs", "learning_rate", "batch_size", "max_length", "head"):
@@ -171,7 +183,13 @@ def command(request: Mapping[str, Any], folder: Path) -> str:
     words += ["--regime", request["regime"]] if request["regime"] != "default" else []
     words += ["--adaptive"] if request["adaptive"] else []
     words += ["--goal", request["goal"]] if request["goal"] else []
+    words += [word for share in request["labelled"] if share != 1 for word in ("--labelled", str(share))]
     return shlex.join([*words, "--seeds", str(request["seeds"]), "--results", str(folder)])
+
+
+def _nowhere(request: Mapping[str, Any]) -> bool:
+    """Whether the task is of the user's own and nobody said where it is."""
+    return not request["tasks"] and request["data"] is None
 
 
 def noise(first: Record, again: Record, store: Store, other: Store) -> str:
@@ -203,6 +221,10 @@ def rerun(request: Mapping[str, Any], record: Record, store: Store, folder: Path
     from bench import campaign
     from bench.plan import Request, plan
 
+    if _nowhere(request):
+        raise UserError(
+            f"'{record.spec['task']}' is a task of your own; say where it is with --data FILE or --task hub:ID@COMMIT."
+        )
     if Store(folder).ids():
         raise UserError(f"'{folder}' holds records already; name another folder with --again.")
     wanted = Request(**request, results=folder)

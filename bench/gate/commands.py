@@ -127,6 +127,9 @@ def _add_bisect(app: typer.Typer, out: Console, err: Console) -> None:
         candidate: Candidate = Path("results"),
         run: Annotated[bool, typer.Option("--run", help="Run the worst cell once more, to tell noise.")] = False,
         again: Annotated[Path | None, typer.Option(help="Where that run's records go; new for every run.")] = None,
+        data: Annotated[Path | None, typer.Option(help="The file or folder of a task of your own.")] = None,
+        task: Annotated[str | None, typer.Option(help="A task from the hub, hub:ID@COMMIT.")] = None,
+        model: Annotated[str | None, typer.Option(help="A model that is none of the suite's.")] = None,
     ) -> None:
         """What differs between two sets of records, and which single run tells noise from a cause."""
         from bench.gate import bisection, checking
@@ -134,9 +137,9 @@ def _add_bisect(app: typer.Typer, out: Console, err: Console) -> None:
 
         before, after = existing(baseline), existing(candidate)
         _say(out, bisection.causes(before, after).lines())
-        record, metric = bisection.worst_arm(after, checking.check(before, after, thresholds=gate_thresholds()))
+        record, metric = bisection.worst_arm(before, after, checking.check(before, after, thresholds=gate_thresholds()))
         folder = again or candidate / "bisect"
-        request = bisection.asked(record)
+        request = bisection.asked(record, data=data, task=task, model=model)
         _say(out, [f"worst cell: {record.spec['mitigation']}, {metric}, seed {record.spec['seed']}"])
         if not run:
             line = bisection.command(request, folder)

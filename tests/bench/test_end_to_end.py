@@ -13,15 +13,17 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from attacks import lexicon
 from bench import campaign, keys, leaderboard, run, sources
-from bench.gate import checking
+from bench.gate import bisection, checking
 from bench.plan import Request, plan
 from bench.record import comparable
 from bench.robustness import attacking, sweep
 from bench.store import Store
 from bench.work import Work
+from tests.bench.conftest import make_record
 from training.errors import UserError
 
 HOSTILE = ['<script>alert("x")</script> was good', "=cmd|' /C calc'!A1 was awful", '"quoted", comma film was great']
@@ -285,3 +287,31 @@ def test_record_files_are_strict_json(finished):
     for path in (finished / "records").glob("*.json"):
         data = json.loads(path.read_text(), parse_constant=refuse)
         assert next(iter(data)) == "schema_version"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # a learning rate of the user's
+        {"settings": {"epochs": 3}},  # a searched or a default one
+        {"settings": {"epochs": 3, "batch_size": 8}, "labelled": (0.5,), "mitigations": ["lora:rank=2+fgm"]},
+        {"recipes": [], "tier": "stability", "seeds": 1, "mitigations": ["ema"]},
+    ],
+)
+def test_bisect_runs_the_very_cell_again(changes, ask, data, tiny_model, cache, tmp_path):
+    job = plan(ask(tmp_path, **changes))[-1]
+    record = make_record(spec=job.spec.model_dump(mode="json"), spec_id=job.spec.id)
+    wanted = bisection.asked(record, data=data, model=str(tiny_model))
+    assert job.spec.id in [one.spec.id for one in plan(Request(**wanted, results=tmp_path, cache=cache))]
+    # a record does not say where the file is
+    assert "--data FILE" in bisection.command(bisection.asked(record), tmp_path)
+    with pytest.raises(UserError, match="'mine' is a task of your own; say where it is with --data"):
+        bisection.rerun(bisection.asked(record), record, Store(tmp_path), tmp_path / "again", Console())
+
+
+def test_bisect_says_whether_the_same_cell_gives_the_same_again(finished, data, tiny_model, cache, tmp_path):
+    store = Store(finished)
+    record, _ = bisection.worst_arm(store, store, checking.check(store, store))
+    wanted = bisection.asked(record, data=data, model=str(tiny_model)) | {"cache": cache}
+    said = bisection.rerun(wanted, record, store, tmp_path / "again", Console(quiet=True))
+    assert said.startswith("noise: none")

@@ -125,7 +125,7 @@ def test_the_worst_cell_is_the_one_to_run_again(filled: Fill, tmp_path: Path) ->
     mitigations = [{"name": "fgm", "version": 1, "config": {"epsilon": 0.1, "whole": True}}]
     store = filled("a", {"baseline": {}, "fgm": {"record": {"spec": {"mitigations": mitigations}}}, "eda": {}})
     worse = edited(store, tmp_path / "b", drop(0.2))
-    record, metric = bisection.worst_arm(worse, checking.check(store, worse))
+    record, metric = bisection.worst_arm(store, worse, checking.check(store, worse))
     assert (record.spec["mitigation"], record.spec["seed"]) == ("fgm", 0)
     assert metric.startswith("aua_")
     # as it comes from there, it must hold the outcomes that a second run is compared with
