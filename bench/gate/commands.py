@@ -45,6 +45,8 @@ def _add_compare(app: typer.Typer, out: Console) -> None:
 
         verdict = checking.check(existing(baseline), existing(candidate), thresholds=gate_thresholds())
         out.print(checking.table(verdict))
+        # what is no row of the table
+        _say(out, [*(reason for reason in verdict.worse if " -> " not in reason), *verdict.apart])
 
 
 def _add_check(app: typer.Typer, out: Console) -> None:

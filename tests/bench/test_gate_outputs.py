@@ -257,6 +257,14 @@ def test_check_writes_all_of_them_and_exits_1(filled: Fill, tmp_path: Path, monk
     assert CliRunner().invoke(app, ["check", "--table", str(TABLES / "rerun_26_methods.csv")]).exit_code == 0
 
 
+def test_compare_says_what_is_no_row_of_its_table(filled: Fill, tmp_path: Path) -> None:
+    store = filled("a", {"baseline": {}, "fgm": {}})
+    gone = edited(store, tmp_path / "b", lambda r, _: None if r.spec["mitigation"] == "fgm" else r)
+    result = CliRunner().invoke(app, ["compare", str(store.folder), str(gone.folder)])
+    assert result.exit_code == 0
+    assert result.stdout.count("fgm: not in the candidate") == 1
+
+
 def test_the_workflow_uses_options_that_exist() -> None:
     text = (HOUSE / ".github" / "workflows" / "robustness.yml").read_text()
     source = (HOUSE / "bench" / "gate" / "commands.py").read_text()
