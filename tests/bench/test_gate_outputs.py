@@ -260,6 +260,8 @@ def test_check_writes_all_of_them_and_exits_1(filled: Fill, tmp_path: Path, monk
 def test_compare_says_what_is_no_row_of_its_table(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"baseline": {}, "fgm": {}})
     gone = edited(store, tmp_path / "b", lambda r, _: None if r.spec["mitigation"] == "fgm" else r)
+    from typer.testing import CliRunner
+
     result = CliRunner().invoke(app, ["compare", str(store.folder), str(gone.folder)])
     assert result.exit_code == 0
     assert result.stdout.count("fgm: not in the candidate") == 1
