@@ -23,6 +23,7 @@ from training.model import Classifier, open_classifier
 from training.task import Task
 
 MANY = 40
+SPEC_PARTS = 6  # of a spec id: task, model, mitigation, seed, tier, hash
 Counts = tuple[int, int, int]  # true positives, false positives, false negatives
 
 
@@ -181,12 +182,23 @@ def table(scores: Sequence[Score]) -> Table:
     columns = ["model", "made against", "recipe", "right, originals", "right, adversarial"]
     for column in (*columns, *(["entity F1, originals", "entity F1, adversarial"] if tagged else [])):
         made.add_column(column, justify="left" if column in columns[:3] else "right", overflow="fold")
+    short = _short({name for s in scores for name in (s.model, s.made_against)})
     for s in scores:
-        against = "itself" if s.model == s.made_against else s.made_against
+        against = "itself" if s.model == s.made_against else short.get(s.made_against, s.made_against)
         numbers = [_percent(s.clean, s.originals), _percent(s.right, s.n)]
         numbers += [_f1(s.clean_entities), _f1(s.entities)] if tagged else []
-        made.add_row(*(Text(text) for text in (s.model, against, s.recipe, *numbers)))
+        made.add_row(*(Text(text) for text in (short.get(s.model, s.model), against, s.recipe, *numbers)))
     return made
+
+
+def _short(runs: Iterable[str]) -> dict[str, str]:
+    """`baseline s0` for the id of each run that is the only one of that name."""
+    named: dict[str, list[str]] = {}
+    for run in runs:
+        parts = run.split("--")
+        if len(parts) == SPEC_PARTS:
+            named.setdefault(f"{parts[2]} {parts[3]}", []).append(run)
+    return {members[0]: name for name, members in named.items() if len(members) == 1}
 
 
 def _pooled(scores: Sequence[Score]) -> list[Score]:

@@ -172,3 +172,13 @@ def test_many_victims_are_pooled() -> None:
         ("m0", 0, 2),
         ("6 other models", 6, 12),
     }
+
+
+def test_runs_go_by_their_arm_and_seed_where_that_is_one_of_them() -> None:
+    runs = [f"my--bert-tiny--{arm}--smoke--0000000{n}" for n, arm in enumerate(("fgm--s0", "fgm--s1", "eda--s0"))]
+    twin = "my--bert-tiny--eda--s0--smoke--00000009"
+    rows = [Score(run, "a-checkpoint", "deepwordbug", 1, 2, 2, 2) for run in (*runs, twin)]
+    made = replay.table([*rows, Score(runs[0], runs[0], "pwws", 0, 2, 2, 2)])
+    models, against = ([str(cell) for cell in made.columns[k].cells] for k in (0, 1))
+    assert models == ["fgm s0", "fgm s1", runs[2], twin, "fgm s0"]
+    assert against == ["a-checkpoint"] * 4 + ["itself"]
