@@ -150,7 +150,7 @@ def run(
     )
     outcome = campaign.run_all(request, workers=jobs, retry_failed=retry_failed, console=err)
     made = making.make(Store(results), results)
-    leaderboard.show(made.boards, out)
+    leaderboard.show(made.boards, out, outcome.spec_ids)
     entities.show(Store(results), outcome.spec_ids, out, words_too=preset == "founding_ner")
     out.print(f"leaderboard.md, .csv, .tex, .html and .json are in {results}", highlight=False)
     _draw(made, Store(results), results)

@@ -90,11 +90,11 @@ def store(outcome: Outcome, request: pytest.FixtureRequest) -> Store:
     folder = request.config.getoption("--results")
     filled = Store(folder)
     making.make(filled, folder)
-    request.config.stash[_STORE] = filled
+    request.config.stash[_SHOWN] = filled, outcome.spec_ids
     return filled
 
 
-_STORE = pytest.StashKey[Store]()
+_SHOWN = pytest.StashKey[tuple[Store, list[str]]]()
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
@@ -106,10 +106,10 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The leaderboard, after pytest-benchmark's table of times."""
-    filled = config.stash.get(_STORE, None)
-    if filled is None:
+    shown = config.stash.get(_SHOWN, None)
+    if shown is None:
         return
     terminalreporter.section("TemperBench leaderboard")
-    leaderboard.show(filled, Console())
+    leaderboard.show(shown[0], Console(), shown[1])
     folder = config.getoption("--results")
     terminalreporter.write_line(f"index.html (the report page) and leaderboard.md, .csv, .tex, .html, .json: {folder}")

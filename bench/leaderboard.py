@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,8 +255,8 @@ def save(texts: Iterable[tuple[str, Iterable[bytes]]], out_dir: Path | str) -> l
     return paths
 
 
-def show(records: Store | list[Board], console: Any) -> None:
-    """Prints the boards on a rich console, with the columns that fit."""
+def show(records: Store | list[Board], console: Any, run: Collection[str] = ()) -> None:
+    """Prints the boards on a rich console, with the columns that fit; with `run`, spec ids, those that hold one."""
     from bench.report import terminal
 
-    terminal.show(build(records) if isinstance(records, Store) else records, console)
+    terminal.show(build(records) if isinstance(records, Store) else records, console, run)

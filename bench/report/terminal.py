@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -34,14 +34,18 @@ MOST, MOST_ARMS = 10, 100  # boards, and arms of them together; nobody scrolls t
 Row = tuple[str, list[Cell]]
 
 
-def show(boards: Sequence[Board], console: Console) -> None:
+def show(boards: Sequence[Board], console: Console, run: Collection[str] = ()) -> None:
     """Prints the verdict and the headline numbers of each board, then how to read them and what must be said.
 
-    Of many boards (`MOST`, `MOST_ARMS`) the first ones, and always one.
+    With `run`, spec ids, only of the boards that hold one of them. Of many (`MOST`, `MOST_ARMS`) the first ones, and
+    always one.
     """
-    arms = itertools.accumulate(len(board.arms) for board in boards)
+    ids = set(run)
+    chosen = [board for board in boards if any(record.spec_id in ids for arm in board.arms for record in arm.records)]
+    chosen = chosen or list(boards)
+    arms = itertools.accumulate(len(board.arms) for board in chosen)
     shown = max(1, sum(count <= MOST_ARMS for count in itertools.islice(arms, MOST)))
-    for board in boards[:shown]:
+    for board in chosen[:shown]:
         console.print(Text(board.name, style="bold"))
         console.print(Text(wording.caption(board)))
         console.print(verdict(board, console.width))

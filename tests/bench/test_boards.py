@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench import leaderboard
 from bench.board import Arm, Board
@@ -118,3 +120,20 @@ def test_the_gate_names_what_two_arms_of_one_name_differ_in(filled: Fill) -> Non
         "movie_reviews / bert-tiny / fgm [recipes=deepwordbug textfooler]",
         "movie_reviews / bert-tiny / fgm [recipes=deepwordbug]",
     }
+
+
+def test_a_run_is_shown_the_boards_it_is_on(filled: Fill) -> None:
+    store = filled("r", {name: {} for name in ARMS})
+    add(store, "baseline", "later", recipes=["deepwordbug"])
+    boards = leaderboard.build(store)
+    shown = {}
+    for name, run in (("all", []), ("later", [one for one in store.ids() if one.endswith("later")]), ("none", ["x"])):
+        console = Console(file=io.StringIO(), width=120)
+        leaderboard.show(boards, console, run)
+        shown[name] = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown["all"] == shown["none"]
+    assert "quick (2)\n" in shown["all"]
+    assert "eda" in shown["all"]
+    assert shown["later"].startswith("movie_reviews / bert-tiny / quick (2)\n1 arm")
+    assert "eda" not in shown["later"]
+    assert "1 more board is in leaderboard.md and on the page" in shown["later"]
