@@ -10,6 +10,8 @@ from rich.console import Console
 
 from bench import campaign, environment, leaderboard
 from bench.campaign import Outcome
+from bench.gate.commands import existing
+from bench.gate.settings import gate_thresholds
 from bench.plan import Request, plan
 from bench.report import making
 from bench.run import Job
@@ -49,6 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # third parties' deprecations must not end a run of hours; the suite's own tests keep them as errors
     config.addinivalue_line("filterwarnings", "default")
     config.addinivalue_line("markers", "first_seed_only: one benchmark per mitigation, not per seed")
+    folder = config.getoption("--baseline")
+    if folder is not None:  # before the run, not at its end
+        try:
+            existing(folder)
+            gate_thresholds()
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

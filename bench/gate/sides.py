@@ -66,10 +66,15 @@ def _settings(record: Record, but: Collection[str]) -> str:
     return json.dumps({k: v for k, v in record.spec.items() if k not in but}, sort_keys=True)
 
 
+def _named(key: Key) -> str:
+    task, model, _, mitigation = key
+    return f"{task} / {model} / {mitigation}"
+
+
 def unjudged(before: Sides, after: Sides) -> list[str]:
     """Arms that the candidate has with the baseline's settings and with others as well, as sentences."""
     return [
-        f"{key[0]} / {key[1]} / {key[3]}: the candidate also holds it with settings that the baseline does not have, "
+        f"{_named(key)}: the candidate also holds it with settings that the baseline does not have, "
         "compared with nothing; to judge them, run into a folder of their own"
         for key, variants in before.items()
         if len(others := after.get(key, {}).keys()) > 1 and others - variants.keys()
@@ -87,7 +92,7 @@ def pairs(before: Sides, after: Sides) -> Iterator[tuple[Key, str, Side, Side | 
         alone = len(variants) == len(partners) == 1
         told = differences([json.loads(settings) for settings in variants])
         for (settings, old), text in zip(variants.items(), told, strict=True):
-            name = " / ".join((key[0], key[1], key[3])) + (f" [{text}]" if text else "")
+            name = f"{_named(key)} [{text}]" if text else _named(key)
             yield key, name, old, next(iter(partners.values())) if alone else partners.get(settings)
 
 

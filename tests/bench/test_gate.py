@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.bench.conftest import generator, make_record
 from training.errors import UserError
 
 Fill = Callable[..., Store]
+HOUSE = Path(__file__).resolve().parent.parent.parent
 ARMS = ("baseline", "clip_none", "fgm", "eda", "lora", "saliency_guided")
 SIX: dict[str, dict[str, Any]] = {name: {} for name in ARMS}
 
@@ -223,3 +226,14 @@ def test_the_table_prints(filled: Fill) -> None:
     console = Console(file=io.StringIO(), width=160)
     console.print(checking.table(checking.check(store, store)))
     assert "clean accuracy" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_baseline_that_is_not_there_is_refused_before_the_run(tmp_path: Path) -> None:
+    words = ["bench/", "--benchmark-only", "--tier", "smoke", "--results", str(tmp_path / "r"), "--baseline", "nowhere"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=HOUSE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "'nowhere' holds no records; give a folder that `temper run` wrote" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / "r").exists()

@@ -139,6 +139,17 @@ def test_the_worst_cell_is_the_one_to_run_again(filled: Fill, tmp_path: Path) ->
         bisection.asked(make_record("fgm", spec={"mitigations": listed}))
 
 
+@pytest.mark.parametrize(("tier", "expected"), [("founding_ner", None), ("founding_ner-smoke", "smoke")])
+def test_a_cell_of_a_preset_is_run_by_the_preset(tier: str, expected: str | None, tmp_path: Path) -> None:
+    record = make_record(task="conll2003", tier=tier, spec={"learning_rate_source": "preset founding_ner"})
+    wanted = bisection.asked(record)
+    assert (wanted["tier"], wanted["preset"], wanted["tasks"]) == (expected, "founding_ner", ["conll2003"])
+    assert "learning_rate" not in wanted["settings"]
+    line = bisection.command(wanted, tmp_path)
+    assert "--preset founding_ner" in line
+    assert ("--tier" in line) == (expected is not None)
+
+
 def test_noise_is_counted_outcome_by_outcome(filled: Fill, tmp_path: Path) -> None:
     store = filled("a", {"fgm": {}}, seeds=1)
     (record,) = store
